@@ -1,0 +1,316 @@
+"""The command. Verbs are thin: they read words, call the library, and turn `Wrong` into one line on stderr.
+
+`gannet --help` must be quick, so torch, and tyro too, are imported inside the verbs.
+"""
+
+import contextlib
+import difflib
+import functools
+import inspect
+import io
+import json
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from gannet import __version__
+from gannet.errors import Wrong
+
+
+class Done(Exception):
+    """Help was printed; there is nothing more to do."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit status: 0 success, 1 the work failed, 2 wrong usage."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in words
+    words = [word for word in words if word != "--debug"]
+    try:
+        _dispatch(words)
+        return 0
+    except Done:
+        return 0
+    except BrokenPipeError:  # `gannet list | head` is no failure
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (Exception, KeyboardInterrupt) as error:
+        if debug:
+            raise
+        print(f"gannet: {_explain(error)}", file=sys.stderr)
+        return error.status if isinstance(error, Wrong) else 1
+
+
+def _explain(error: BaseException) -> str:
+    """One line for anything that can go wrong."""
+    if isinstance(error, Wrong):
+        return str(error)
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    text = " ".join(str(error).split()) or "no message"
+    return f"{type(error).__name__}: {text} (--debug shows where)"
+
+
+def _dispatch(words: list[str]) -> None:
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(_overview())
+    elif words[0] in ("-V", "--version"):
+        print(f"gannet {__version__}")
+    elif words[0] in VERBS:
+        VERBS[words[0]](words[1:])
+    else:
+        near = difflib.get_close_matches(words[0], VERBS, 1, 0.5)
+        raise Wrong("no such verb", got=words[0], try_=f"gannet {near[0]}" if near else "gannet --help", usage=True)
+
+
+def _overview() -> str:
+    verbs = "\n".join(f"  {verb:8}{(inspect.getdoc(do) or '').splitlines()[0]}" for verb, do in VERBS.items())
+    return f"""gannet {__version__}: nets that learn by contest and by skip connection
+
+usage: gannet VERB [flags]
+
+{verbs}
+
+`gannet VERB --help` tells more; `--debug` shows where an error came from.
+Begin with: gannet train digits --minutes 3"""
+
+
+def parse(function: Callable[..., Any], prog: str, words: list[str]) -> dict[str, Any]:
+    """The arguments that a function would be called with: its signature and docstring are the flags and their help."""
+    import tyro
+
+    @functools.wraps(function)
+    def collect(*given: Any, **named: Any) -> dict[str, Any]:
+        return dict(inspect.signature(function).bind(*given, **named).arguments)
+
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            return tyro.cli(collect, prog=prog, args=words)
+    except SystemExit as leave:
+        if leave.code in (0, None):
+            raise Done from None
+        raise _one_line(complaint.getvalue(), prog) from None
+
+
+def _one_line(box: str, prog: str) -> Wrong:
+    """A boxed complaint of several lines as one: its first paragraph, and the nearest flag where one is offered."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", box)
+    lines = [line.strip("│").strip() for line in plain.splitlines() if line.startswith("│")]
+    rule = next((i for i, line in enumerate(lines) if line.startswith("─")), len(lines))
+    what = " ".join(lines[:rule]) or " ".join(plain.split())
+    near = re.search(r"Perhaps you meant:.*?(--?\w[\w-]*)", " ".join(lines))
+    return Wrong(what[:1].lower() + what[1:], try_=near.group(1) if near else f"{prog} --help", usage=True)
+
+
+def train(words: list[str]) -> None:
+    """train a recipe into a run folder; the same command again goes on with it"""
+    from gannet import recipe
+
+    def shared(
+        *,
+        minutes: float | None = None,
+        steps: int | None = None,
+        out: str | None = None,
+        new: bool = False,
+        more: int | None = None,
+        offline: bool = False,
+        precision: Literal["float32", "bfloat16"] = "float32",
+    ) -> None:
+        """Train a recipe.
+
+        Args:
+            minutes: train for about this long: the first steps are timed, and the number of steps is then fixed
+            steps: train for this many steps instead
+            out: the run folder; otherwise the newest unfinished run of the same command, else runs/RECIPE-NUMBER
+            new: begin a new run even where an unfinished one could go on
+            more: lengthen the finished run in --out by this many steps
+            offline: never touch the network: use what is cached, or the embedded 8x8 digits
+            precision: of the forward and backward pass; weights are float32 always
+        """
+
+    if not words or words[0] in ("-h", "--help"):
+        print("usage: gannet train RECIPE [flags]     (or ./mine.py, a recipe file of your own)\n\nrecipes:")
+        print("\n".join(f"  {card.name:12}{card.summary}" for card in recipe.available()))
+        print("\n`gannet train RECIPE --help` shows a recipe's own flags. All recipes take:\n")
+        parse(shared, "gannet train RECIPE", ["--help"])
+    if words[0].startswith("-"):
+        raise Wrong("the recipe comes first", got=words[0], try_="gannet train digits", usage=True)
+    card = recipe.find(words[0])
+
+    def everything(**named: Any) -> None: ...
+
+    own, common = card.parameters(), list(inspect.signature(shared).parameters.values())
+    # A recipe of one's own may have a flag named like a shared one: its own wins, as it knows better.
+    common = [p for p in common if p.name not in {q.name for q in own}]
+    everything.__signature__ = inspect.Signature([*own, *common])  # type: ignore[attr-defined]
+    everything.__annotations__ = {p.name: p.annotation for p in [*own, *common]}
+    helps = "".join(f"    {flag.name}: {flag.help}\n" for flag in card.flags)
+    everything.__doc__ = f"{card.summary}\n\n{card.description}\n\nArgs:\n{helps}{_args(shared)}"
+    given = parse(everything, f"gannet train {words[0]}", words[1:])
+
+    from gannet.run import train
+
+    run = train(words[0], **given, command="gannet " + " ".join(["train", *words]))
+    print(run.folder)  # alone on stdout, so that a script can go on with it
+
+
+def _args(function: Callable[..., Any]) -> str:
+    """The lines under `Args:` of a docstring, indented by four."""
+    return (inspect.getdoc(function) or "").partition("Args:\n")[2] + "\n"
+
+
+def sample(words: list[str]) -> None:
+    """draw from a run: grid.png and one PNG for each picture"""
+    import tyro
+
+    def flags(
+        run: tyro.conf.Positional[str],
+        n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 64,
+        out: str | None = None,
+        seed: int = 0,
+        label: Annotated[str | None, tyro.conf.arg(name="class")] = None,
+        trust: bool = False,
+    ) -> None:
+        """Draw from a run folder; no data set and no network is needed.
+
+        Args:
+            run: the run folder
+            n: how many pictures
+            out: folder to write into; otherwise RUN/drawn
+            seed: of the noise; picture k is the same whatever n is
+            label: one class, by name or number, of a run trained with --classes
+            trust: run the folder's own recipe.py, where the run was made by somebody's own recipe
+        """
+
+    given = parse(flags, "gannet sample", words)
+    if given["n"] < 1:
+        raise Wrong("the number of samples must be at least 1", got=f"-n {given['n']}", try_="-n 64", usage=True)
+
+    from gannet import run as runs
+
+    loaded = runs.load(given["run"], trust=given["trust"])
+    folder = Path(given["out"] or loaded.folder / "drawn")
+    runs.draw_into(loaded, folder, given["n"], seed=given["seed"], label=given["label"])
+    print(f"{folder}/grid.png")
+
+
+def list_(words: list[str]) -> None:
+    """show the recipes, and the runs under ./runs"""
+    from gannet import folders, recipe
+
+    def flags(json: bool = False) -> None:
+        """Show the recipes, and the runs under ./runs.
+
+        Args:
+            json: as JSON
+        """
+
+    as_json = parse(flags, "gannet list", words)["json"]
+    cards = [{"name": card.name, "arm": card.arm, "summary": card.summary} for card in recipe.available()]
+    runs = [
+        {
+            "folder": str(folder),
+            "recipe": record["recipe"],
+            "steps": record["steps"],
+            "done": folders.step_of(saved[-1]) if (saved := folders.checkpoints(folder)) else 0,
+            "finished": folders.finished(folder, record),
+            "begun": record["begun"],
+        }
+        for folder, record in folders.runs()
+    ]
+    if as_json:
+        print(json.dumps({"recipes": cards, "runs": runs}, indent=2))
+        return
+    print("recipes")
+    print("\n".join(f"  {card['name']:12}{card['arm']:8}{card['summary']}" for card in cards))
+    print("runs" if runs else "runs        none under ./runs")
+    for run in runs:
+        state = "finished" if run["finished"] else f"{run['done']} of {run['steps']} steps"
+        print(f"  {run['folder']:20}{run['recipe']:12}{state:20}{run['begun']}")
+
+
+def data(words: list[str]) -> None:
+    """list the named data sets, or get one into the cache"""
+    import tyro
+
+    from gannet.data import catalog
+
+    def flags(
+        what: tyro.conf.Positional[Literal["list", "get"]],
+        name: tyro.conf.Positional[str | None] = None,
+        offline: bool = False,
+    ) -> None:
+        """List the named data sets, or get one into the cache.
+
+        Args:
+            what: list or get
+            name: which one to get
+            offline: check what is cached and touch no network
+        """
+
+    given = parse(flags, "gannet data", words)
+    if given["what"] == "list":
+        for entry in catalog.available():
+            size = sum(file.size for file in entry.files) / 1e6
+            print(f"{entry.name:16}{catalog.status(entry.name):10}{size:7.1f} MB  {entry.licence:14}{entry.summary}")
+        print(f"{'digits8':16}{'embedded':10}{0.0:7.1f} MB  {'CC BY 4.0':14}scikit-learn's 1,797 digits of 8x8 pixels")
+        return
+    if given["name"] is None:
+        raise Wrong("which data set?", try_="gannet data get mnist", usage=True)
+    print(catalog.fetch(given["name"], offline=given["offline"]))
+
+
+def doctor(words: list[str]) -> None:
+    """tell versions, devices, threads, processes, cache and mirrors"""
+    from gannet import doctor
+
+    def flags(offline: bool = False) -> None:
+        """Tell versions, devices, threads, processes really started, cache and mirrors.
+
+        Args:
+            offline: leave the mirrors alone
+        """
+
+    given = parse(flags, "gannet doctor", words)
+    for topic, finding in doctor.findings(offline=given["offline"]):
+        print(f"{topic:22}{finding}", flush=True)
+
+
+def eject(words: list[str]) -> None:
+    """write a recipe's file out for editing"""
+    import tyro
+
+    from gannet import recipe
+    from gannet.files import write_text
+
+    def flags(name: tyro.conf.Positional[str], out: str | None = None) -> None:
+        """Write a recipe's file out; edit it and run `gannet train ./FILE.py`.
+
+        Args:
+            name: the recipe
+            out: the file; otherwise NAME.py here
+        """
+
+    given = parse(flags, "gannet eject", words)
+    card = recipe.find(given["name"])
+    path = Path(given["out"] or f"{card.name}.py")
+    if path.suffix != ".py":
+        raise Wrong("a recipe file ends in .py", got=path, try_=f"{path}.py", usage=True)
+    if path.exists():
+        raise Wrong("a file is there already; nothing was written", got=path, try_="--out another.py")
+    write_text(path, card.path.read_text(encoding="utf-8"))
+    print(path)
+
+
+VERBS: dict[str, Callable[[list[str]], None]] = {
+    "train": train,
+    "sample": sample,
+    "list": list_,
+    "data": data,
+    "doctor": doctor,
+    "eject": eject,
+}

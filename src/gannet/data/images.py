@@ -1,0 +1,185 @@
+"""Pictures held as bytes, and the named data sets of pictures."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from gannet.data import catalog, ledger, toys
+from gannet.errors import Wrong
+from gannet.rng import Rng
+
+IDX_FILES = {
+    "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
+    "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
+}
+FASHION = ["T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"]
+
+
+class Batch(NamedTuple):
+    """x_NCHW: pictures in [-1, 1], float32; y_N: class numbers, int64 (all 0 where there are no classes)."""
+
+    x_NCHW: torch.Tensor
+    y_N: torch.Tensor
+
+
+class Images:
+    """Pictures of one size, as bytes, with or without classes.
+
+    Args:
+        x_NCHW: uint8 pictures, C = 1 (grey) or 3 (RGB)
+        labels_N: class numbers, int64, or None
+        classes: a name for each class; empty where there are none
+        name, split, licence, source: what it is, for the model card
+    """
+
+    def __init__(
+        self,
+        x_NCHW: torch.Tensor,
+        labels_N: torch.Tensor | None = None,
+        classes: list[str] | None = None,
+        *,
+        name: str = "pictures",
+        split: str = "train",
+        licence: str = "unknown",
+        source: str = "",
+    ):
+        if x_NCHW.dtype != torch.uint8 or x_NCHW.ndim != 4 or x_NCHW.shape[2] != x_NCHW.shape[3]:
+            raise Wrong("pictures must be square bytes (N, C, H, H)", got=f"{tuple(x_NCHW.shape)} {x_NCHW.dtype}")
+        self.x_NCHW, self.labels_N, self.classes = x_NCHW, labels_N, classes or []
+        self.channels, self.pixels = x_NCHW.shape[1], x_NCHW.shape[2]
+        self.items = len(x_NCHW)
+        self.name, self.split, self.licence, self.source = name, split, licence, source
+
+    def __len__(self) -> int:
+        return self.items
+
+    def batch(self, n: int, rng: Rng) -> Batch:
+        """n pictures for this process, a function of the rng's seed, step and stream alone."""
+        i_N = rng.indices(self.items, n)
+        y_N = torch.zeros(n, dtype=torch.int64) if self.labels_N is None else self.labels_N[i_N]
+        return Batch(to_float(self.x_NCHW[i_N]), y_N)
+
+    def without_classes(self) -> Images:
+        """The same pictures, their labels left out."""
+        bare = Images(self.x_NCHW, name=self.name, split=self.split, licence=self.licence, source=self.source)
+        bare.items = self.items
+        return bare
+
+    def facts(self) -> dict[str, Any]:
+        """What is known of it without the pictures themselves."""
+        return {
+            "name": self.name,
+            "split": self.split,
+            "items": self.items,
+            "pixels": self.pixels,
+            "channels": self.channels,
+            "classes": self.classes,
+            "prepared": "bytes / 127.5 - 1",
+            "licence": self.licence,
+            "source": self.source,
+        }
+
+    @classmethod
+    def recall(cls, facts: dict[str, Any]) -> Images:
+        """The data set as a run folder remembers it: sizes, classes and licence, and no picture."""
+        empty = torch.empty(0, facts["channels"], facts["pixels"], facts["pixels"], dtype=torch.uint8)
+        labels = torch.empty(0, dtype=torch.int64) if facts["classes"] else None
+        words = {key: facts[key] for key in ("name", "split", "licence", "source")}
+        data = cls(empty, labels, list(facts["classes"]), **words)
+        data.items = facts["items"]
+        return data
+
+
+def to_float(x_NCHW: torch.Tensor) -> torch.Tensor:
+    """Bytes -> float32 in [-1, 1]."""
+    return x_NCHW.float().div_(127.5).sub_(1)
+
+
+def to_bytes(x_NCHW: torch.Tensor) -> torch.Tensor:
+    """Float pictures in [-1, 1] -> bytes, rounded, with what lies outside cut off."""
+    return x_NCHW.detach().float().add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
+
+
+def load(name: str, split: str = "train") -> Images:
+    """A named set of pictures: mnist, fashion-mnist, digits8 (embedded, 8 pixels) or bars (drawn, 8 pixels).
+
+    Where mnist is neither cached nor to be reached, digits8 stands in for it and one line on stderr says so.
+
+    Raises:
+        Wrong: for an unknown name or split, and for data that can neither be found nor replaced.
+    """
+    return ledger().open(f"{name}/{split}", lambda: _read(name, split), Images.recall)
+
+
+def _read(name: str, split: str) -> Images:
+    if split not in IDX_FILES:
+        raise Wrong("no such split", got=split, try_="train or test", usage=True)
+    if name == "digits8":
+        return _digits8(split)
+    if name == "bars":
+        x, y = toys.bars(2000 if split == "train" else 500, seed=0 if split == "train" else 1)
+        return Images(x, y, ["across", "down"], name=name, split=split, licence="CC0", source="drawn by gannet")
+    if name not in NAMES:
+        near = difflib.get_close_matches(name.lower(), NAMES, 1, 0.5)
+        hint = near[0] if near else ", ".join(NAMES)
+        raise Wrong("no data set of pictures has this name", got=name, try_=hint, usage=True)
+    try:
+        folder = catalog.fetch(name, offline=ledger().offline)
+    except Wrong as reason:
+        if name != "mnist":
+            raise
+        print(f"gannet: MNIST is not here, so scikit-learn's 8x8 digits stand in for it: {reason}", file=sys.stderr)
+        return _digits8(split)
+    entry = catalog.get(name)
+    pictures, labels = IDX_FILES[split]
+    x = torch.from_numpy(read_idx(folder / pictures)).unsqueeze(1)
+    y = torch.from_numpy(read_idx(folder / labels)).long()
+    classes = FASHION if name == "fashion-mnist" else [str(i) for i in range(10)]
+    return Images(x, y, classes, name=name, split=split, licence=entry.licence, source=entry.source)
+
+
+NAMES = ("mnist", "fashion-mnist", "digits8", "bars")
+
+
+def _digits8(split: str) -> Images:
+    from sklearn.datasets import load_digits  # seconds to import, so only where it is asked for
+
+    bunch: Any = load_digits()
+    x = torch.from_numpy(np.asarray(bunch.images) * (255 / 16)).round().to(torch.uint8).unsqueeze(1)
+    y = torch.from_numpy(np.asarray(bunch.target)).long()
+    # The file is ordered by writer, so its last fifth is a fair held-out set: other hands.
+    cut = slice(0, 1437) if split == "train" else slice(1437, None)
+    source = "E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, UCI, 1998, as embedded in scikit-learn"
+    classes = [str(i) for i in range(10)]
+    return Images(x[cut], y[cut], classes, name="digits8", split=split, licence="CC BY 4.0", source=source)
+
+
+def read_idx(path: Path) -> np.ndarray:
+    """One IDX file of bytes (LeCun's format: 0, 0, type 8, dimensions, big-endian sizes, data).
+
+    Raises:
+        Wrong: where the file is no IDX file of bytes or its length does not match its header.
+    """
+    raw = path.read_bytes()
+    if len(raw) < 4 or raw[:3] != b"\x00\x00\x08":
+        raise Wrong("this file does not begin like an IDX file of bytes", got=path)
+    shape = np.frombuffer(raw, ">i4", raw[3], 4)
+    if len(raw) != 4 + 4 * raw[3] + int(np.prod(shape)):
+        raise Wrong(f"an IDX file's length does not match its header {shape.tolist()}", got=f"{path}, {len(raw)} bytes")
+    return np.frombuffer(raw, np.uint8, offset=4 + 4 * raw[3]).reshape(shape).copy()
+
+
+def grid(x_NCHW: torch.Tensor, columns: int | None = None) -> np.ndarray:
+    """Bytes (N, C, H, W) -> one picture (rows·H, columns·W, C), row by row; empty places are black."""
+    n, c, h, w = x_NCHW.shape
+    columns = columns or max(1, round(n**0.5))
+    rows = -(-n // columns)
+    full = torch.zeros(rows * columns, c, h, w, dtype=torch.uint8)
+    full[:n] = x_NCHW
+    return full.view(rows, columns, c, h, w).permute(0, 3, 1, 4, 2).reshape(rows * h, columns * w, c).numpy()

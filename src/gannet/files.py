@@ -1,0 +1,58 @@
+"""Writing so that nothing is ever half-written: beside, flushed to the disk, then renamed."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from gannet.errors import Wrong
+
+
+@contextlib.contextmanager
+def beside(path: Path) -> Iterator[Path]:
+    """A temporary path next to `path`, for a file or a folder; renamed over it at the end, removed on any failure.
+
+    Raises:
+        Wrong: where the disk is full or the place cannot be written.
+    """
+    part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
+    try:
+        part.parent.mkdir(parents=True, exist_ok=True)
+        yield part
+        for file in [part, *part.iterdir()] if part.is_dir() else [part]:
+            if file.is_file():
+                with open(file, "rb+") as handle:
+                    os.fsync(handle.fileno())
+        os.replace(part, path)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    finally:
+        if part.is_dir():
+            shutil.rmtree(part, ignore_errors=True)
+        else:
+            part.unlink(missing_ok=True) if part.parent.is_dir() else None
+
+
+def cannot_write(path: Path, error: OSError) -> Wrong:
+    """The line for a disk that is full or a place that cannot be written."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return Wrong("the disk is full; nothing there was changed", got=path, try_="freeing space, then the same command again")
+    return Wrong(f"this place cannot be written ({error.strerror or error})", got=path, try_="another folder")
+
+
+def write_text(path: Path, text: str) -> None:
+    """A whole text file at once."""
+    with beside(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """A whole JSON file at once, readable by people."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")

@@ -1,0 +1,184 @@
+"""Finding, reading and creating run folders. Imports no torch, so that `gannet list` stays quick."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import uuid
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from gannet import recipe
+from gannet.errors import Wrong
+from gannet.files import cannot_write, write_json
+
+FORMAT = 1  # of the run folder; a larger number than this was written by a newer version
+RUNS = Path("runs")
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """recipe.json of a run folder.
+
+    Raises:
+        Wrong: for a folder that is missing, holds no run, is damaged, or was written by a newer version.
+    """
+    path = folder / "recipe.json"
+    if not folder.is_dir():
+        raise Wrong("no run folder there", got=folder, try_="gannet list, which shows the runs under ./runs")
+    if not path.is_file():
+        raise Wrong("this folder holds no run: recipe.json is missing", got=folder)
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        newer = record["format"] > FORMAT
+    except (ValueError, KeyError, TypeError) as error:
+        raise Wrong("the run's recipe.json is damaged", got=f"{path}: {error}") from error
+    if newer:
+        needs = f"pip install -U gannet: it was written by gannet {record.get('gannet', 'of later date')}"
+        raise Wrong(f"this run has format {record['format']} and this version reads up to {FORMAT}", got=folder, try_=needs)
+    return record
+
+
+def checkpoint(folder: Path, step: int) -> Path:
+    """Where the checkpoint after this step lies."""
+    return folder / "resume" / f"{step:09d}.pt"
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """The complete checkpoints, oldest first."""
+    return sorted((folder / "resume").glob("[0-9]*.pt"))
+
+
+def step_of(path: Path) -> int:
+    """How many steps were done at a checkpoint."""
+    return int(path.stem)
+
+
+def finished(folder: Path, record: dict[str, Any]) -> bool:
+    """True where the last checkpoint is the end and the model card has been written."""
+    saved = checkpoints(folder)
+    return bool(saved) and step_of(saved[-1]) >= record["steps"] and (folder / "README.md").is_file()
+
+
+def runs(root: Path = RUNS) -> list[tuple[Path, dict[str, Any]]]:
+    """The readable runs under a folder, oldest first."""
+    found = []
+    for path in root.glob("*/recipe.json"):
+        with contextlib.suppress(Wrong):
+            found.append((path.parent, read_record(path.parent)))
+    return sorted(found, key=lambda pair: (pair[1].get("begun", ""), str(pair[0])))
+
+
+def lock(folder: Path, stack: contextlib.ExitStack) -> bool:
+    """Take the run folder for this process until the stack closes; False where another process trains in it."""
+    try:
+        stack.enter_context(FileLock(folder / ".lock", timeout=0))
+    except Timeout:
+        return False
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+    return True
+
+
+def choose(
+    chosen: recipe.Card,
+    request: dict[str, Any],
+    out: str | Path | None,
+    *,
+    new: bool,
+    more: int | None,
+    stack: contextlib.ExitStack,
+) -> tuple[Path, dict[str, Any] | None]:
+    """Where a run goes: `out`, else the newest unfinished run of the same request, else a new number.
+
+    Returns:
+        the folder, and its record where a run is already there.
+
+    Raises:
+        Wrong: where `out` holds a run of another request (naming what differs), or one that is being trained.
+    """
+    if out is not None:
+        where = Path(out)
+        if not where.exists() or (where.is_dir() and not any(where.iterdir())):
+            if more is not None:
+                raise Wrong("there is no run to lengthen", got=where, usage=True)
+            return where, None
+        record = read_record(where)
+        if new:
+            raise Wrong("--new, but this folder holds a run already", got=where, try_="another --out", usage=True)
+        refuse_difference(record, request, where, lengthens=more is not None)
+        if not lock(where, stack):
+            raise Wrong("another process is training in this folder", got=where, try_="another --out")
+        return where, record
+    if not new:
+        for where, record in reversed(runs()):
+            if record.get("request") == request and not finished(where, record) and lock(where, stack):
+                return where, record
+    return RUNS / chosen.name, None
+
+
+def refuse_difference(record: dict[str, Any], request: dict[str, Any], where: Path, *, lengthens: bool) -> None:
+    """One line that says in which arguments a run and a request differ."""
+    then, now = flat(record["request"]), flat(request)
+    ignored = {"minutes", "steps"} if lengthens else set()  # `more` says how long
+    differ = [
+        f"{key} {then.get(key)!r} -> {now.get(key)!r}"
+        for key in {**then, **now}
+        if then.get(key) != now.get(key) and key not in ignored
+    ]
+    if differ:
+        raise Wrong(
+            f"the run in {where} has other arguments",
+            got=", ".join(differ),
+            try_="the run's own arguments to go on with it, or another --out",
+            usage=True,
+        )
+
+
+def flat(request: dict[str, Any]) -> dict[str, Any]:
+    """A request with the recipe's arguments beside the rest."""
+    return {**{key: value for key, value in request.items() if key != "arguments"}, **request["arguments"]}
+
+
+def create(where: Path, record: dict[str, Any], chosen: recipe.Card, stack: contextlib.ExitStack) -> Path:
+    """A new run folder with its recipe.json, complete from the moment that it exists; returns its path.
+
+    `where` is used as it is if it was asked for; runs/NAME gets the next free number.
+    """
+    numbered = where.parent == RUNS and where.name == chosen.name
+    root = where.parent
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        part = root / f".{where.name}.{uuid.uuid4().hex[:8]}.part"
+        part.mkdir()
+    except OSError as error:
+        raise cannot_write(where, error) from error
+    try:
+        write_json(part / "recipe.json", record)
+        if not chosen.shipped:
+            shutil.copyfile(chosen.path, part / "recipe.py")
+        number = 1 + max(
+            [
+                int(p.name.rpartition("-")[2])
+                for p in root.glob(f"{where.name}-[0-9]*")
+                if p.name.rpartition("-")[2].isdecimal()
+            ],
+            default=0,
+        )
+        while True:
+            target = root / f"{where.name}-{number}" if numbered else where
+            try:
+                os.replace(part, target)
+                break
+            except OSError as error:
+                if not numbered:
+                    raise cannot_write(target, error) from error
+                number += 1
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    if not lock(target, stack):
+        raise Wrong("another process took this folder first", got=target, try_="the same command again")
+    return target

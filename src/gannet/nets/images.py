@@ -1,0 +1,93 @@
+"""A residual generator and critic for square pictures of any size from 8 to 128, grey or in colour, with or without classes.
+
+Both see a picture as half-size pixels of four times the channels (space-to-depth), so that no convolution runs at full
+size: on a CPU that is most of the speed. Sizes that do not halve evenly are drawn slightly larger and cropped.
+
+Shapes: N examples, Z noise, C channels, H height = W width, K classes.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from gannet.nets.residual import Trunk, activate, convolution, halvings, space_to_depth
+
+
+def stage_widths(width: int, stages: int, narrowest: int = 16) -> list[int]:
+    """Channels from the smallest picture to the largest: halved at every doubling of the size, as cost would quadruple."""
+    return [max(min(width, narrowest), width >> stage) for stage in range(stages)]
+
+
+def check(pixels: int, channels: int) -> None:
+    """One line for sizes that these nets cannot have."""
+    if not 8 <= pixels <= 128 or channels not in (1, 3):
+        raise ValueError(f"pictures of 8 to 128 pixels and 1 or 3 channels, not {pixels} pixels and {channels} channels")
+
+
+class Generator(nn.Module):
+    """Noise, and a class if there are any, to pictures.
+
+    Args:
+        pixels, channels: of the pictures
+        classes: how many, or 0
+        width: channels at the smallest size
+        blocks: residual blocks at each size
+        noise: numbers of noise Z
+    """
+
+    def __init__(self, pixels: int, channels: int, *, classes: int = 0, width: int = 32, blocks: int = 1, noise: int = 64):
+        super().__init__()
+        check(pixels, channels)
+        stages = halvings(pixels)
+        widths = stage_widths(width, stages)
+        self.noise, self.pixels, self.base = noise, pixels, -(-pixels // 2**stages)
+        self.embed = nn.Embedding(classes, noise) if classes else None
+        self.start = convolution(0, noise * (2 if classes else 1), widths[0] * self.base**2)
+        self.trunk = Trunk(widths, blocks, resample="up")
+        self.finish = convolution(2, widths[-1], 4 * channels)
+
+    def forward(self, z_NZ: torch.Tensor, y_N: torch.Tensor | None = None) -> torch.Tensor:
+        """(N, Z) and (N,) -> pictures (N, C, H, W) in [-1, 1]."""
+        if self.embed is not None:
+            z_NZ = torch.cat([z_NZ, self.embed(y_N)], 1)
+        x = self.start(z_NZ).unflatten(1, (-1, self.base, self.base)).contiguous(memory_format=torch.channels_last)
+        x = F.pixel_shuffle(self.finish(activate(self.trunk(x))), 2)
+        spare = (x.shape[-1] - self.pixels) // 2
+        return torch.tanh(x[..., spare : spare + self.pixels, spare : spare + self.pixels].float())
+
+
+class Critic(nn.Module):
+    """Pictures, and a class if there are any, to one logit each; the class enters by projection (Miyato and Koyama 2018,
+    arXiv 1802.05637). No last bias: in a relativistic contest its gradient is exactly zero.
+
+    Args:
+        pixels, channels, classes, width, blocks: as for `Generator`
+    """
+
+    def __init__(self, pixels: int, channels: int, *, classes: int = 0, width: int = 32, blocks: int = 1):
+        super().__init__()
+        check(pixels, channels)
+        stages = halvings(pixels)
+        widths = stage_widths(width, stages)[::-1]
+        base = -(-pixels // 2**stages)
+        self.spare = base * 2**stages - pixels
+        self.start = convolution(2, 4 * channels, widths[0])
+        self.trunk = Trunk(widths, blocks, resample="down")
+        # One filter over the whole picture for each channel, twice: cheaper than a dense layer, and it knows places.
+        self.pool = nn.Conv2d(widths[-1], 2 * widths[-1], base, groups=widths[-1])
+        self.judge = convolution(0, 2 * widths[-1], 1, bias=False)
+        self.embed = nn.Embedding(classes, 2 * widths[-1]) if classes else None
+        if self.embed is not None:
+            nn.init.zeros_(self.embed.weight)
+
+    def forward(self, x_NCHW: torch.Tensor, y_N: torch.Tensor | None = None) -> torch.Tensor:
+        """(N, C, H, W) and (N,) -> logits (N,)."""
+        if self.spare:
+            before = self.spare // 2
+            x_NCHW = F.pad(x_NCHW, (before, self.spare - before) * 2, value=-1.0)
+        h = self.trunk(self.start(space_to_depth(x_NCHW)))
+        h = activate(self.pool(activate(h)).flatten(1))
+        logits = self.judge(h).squeeze(1)
+        return logits if self.embed is None else logits + (h * self.embed(y_N)).sum(1)

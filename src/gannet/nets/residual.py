@@ -1,0 +1,138 @@
+"""The residual block and the trunk that every arm shares.
+
+y = x + F(x) (He et al. 2015, arXiv 1512.03385), activation first (He et al. 2016, arXiv 1603.05027), no normalisation,
+and the last layer of F at zero (Zhang et al. 2019, Fixup, arXiv 1901.09321), so that an untrained trunk of any depth is
+the identity. One class serves vectors (dims=0), sequences (1) and pictures (2).
+
+Shapes: N examples, C channels, H height, W width.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+Resample = Literal["up", "down"] | None
+SLOPE = 0.2  # of the leaky rectifier, as in GAN papers since DCGAN
+
+
+def activate(x: torch.Tensor) -> torch.Tensor:
+    """Leaky ReLU with slope 0.2: a critic with dead units gives a generator no gradient."""
+    return F.leaky_relu(x, SLOPE)
+
+
+def convolution(dims: int, width: int, out: int, kernel: int = 3, *, groups: int = 1, bias: bool = True):
+    """A linear layer (dims=0), or a convolution that keeps the size; weights N(0, 2 / (1.04 · fan in)), biases 0."""
+    layer: nn.Linear | nn.Conv1d | nn.Conv2d
+    if dims == 0:
+        layer = nn.Linear(width, out, bias=bias)
+    else:
+        make = nn.Conv1d if dims == 1 else nn.Conv2d
+        layer = make(width, out, kernel, padding=kernel // 2, groups=groups, bias=bias)
+    nn.init.kaiming_normal_(layer.weight, SLOPE)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer
+
+
+def space_to_depth(x_NCHW: torch.Tensor) -> torch.Tensor:
+    """(N, C, 2H, 2W) -> (N, 4C, H, W): nothing is lost, and convolutions at half the size cost a quarter."""
+    return F.pixel_unshuffle(x_NCHW, 2).contiguous(memory_format=torch.channels_last)
+
+
+def depth_to_space(x_NCHW: torch.Tensor) -> torch.Tensor:
+    """(N, 4C, H, W) -> (N, C, 2H, 2W), the inverse."""
+    return F.pixel_shuffle(x_NCHW, 2).contiguous(memory_format=torch.channels_last)
+
+
+class Resize(nn.Module):
+    """Twice or half the size and another width, by a 1×1 convolution at the smaller of the two sizes."""
+
+    def __init__(self, width: int, out: int, resample: Literal["up", "down"]):
+        super().__init__()
+        self.up = resample == "up"
+        self.mix = convolution(2, width, 4 * out, 1) if self.up else convolution(2, 4 * width, out, 1)
+
+    def forward(self, x_NCHW: torch.Tensor) -> torch.Tensor:
+        if self.up:
+            return depth_to_space(self.mix(x_NCHW))
+        return self.mix(space_to_depth(x_NCHW))
+
+
+class Block(nn.Module):
+    """A change of shape where one is asked for, then x + F(x) with F = activation, layer, activation, layer at zero.
+
+    Args:
+        width, out: channels in and out
+        resample: "up" doubles the size, "down" halves it (pictures only)
+        dims: 0 vectors, 1 sequences, 2 pictures
+        norm: makes a normalisation from a width; none by default, because pictures of a batch must not see one another
+        zero: start the last layer at zero
+    """
+
+    def __init__(
+        self,
+        width: int,
+        out: int | None = None,
+        *,
+        resample: Resample = None,
+        dims: int = 2,
+        norm: Callable[[int], nn.Module] | None = None,
+        zero: bool = True,
+    ):
+        super().__init__()
+        out = width if out is None else out
+        if resample is not None and dims != 2:
+            raise ValueError(f"only pictures are resampled; dims is {dims}")
+        if resample is not None:
+            self.enter: nn.Module = Resize(width, out, resample)
+        else:
+            self.enter = nn.Identity() if out == width else convolution(dims, width, out, 1)
+        self.norms = nn.ModuleList([norm(out), norm(out)] if norm else [nn.Identity(), nn.Identity()])
+        self.first = convolution(dims, out, out)
+        self.last = convolution(dims, out, out, bias=False)
+        if zero:
+            nn.init.zeros_(self.last.weight)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.enter(x)
+        h = self.first(activate(self.norms[0](x)))
+        return x + self.last(activate(self.norms[1](h)))
+
+
+class Trunk(nn.Sequential):
+    """Stages of residual blocks; each stage after the first begins by resampling.
+
+    Args:
+        widths: channels of each stage, in order
+        blocks: residual blocks in each stage
+        resample: what happens between stages
+        dims, norm: as for `Block`
+    """
+
+    def __init__(
+        self,
+        widths: Sequence[int],
+        blocks: int = 1,
+        *,
+        resample: Resample = None,
+        dims: int = 2,
+        norm: Callable[[int], nn.Module] | None = None,
+    ):
+        layers: list[nn.Module] = []
+        for stage, width in enumerate(widths):
+            for block in range(blocks):
+                enters = stage > 0 and block == 0
+                before = widths[stage - 1] if enters else width
+                layers.append(Block(before, width, resample=resample if enters else None, dims=dims, norm=norm))
+        super().__init__(*layers)
+
+
+def halvings(pixels: int, base: int = 8) -> int:
+    """How often a picture is halved, at least once, until it is no larger than `base`: 28 -> 2, 32 -> 2, 64 -> 3."""
+    return max(1, math.ceil(math.log2(pixels / base)))

@@ -1,0 +1,77 @@
+"""What a good step is: players, a loss for each, and the loss that an untrained net must have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+from gannet.rng import Rng
+
+#: What a loss returns: a value per example (N,), their weights (N,) or None, and numbers worth plotting.
+Loss = tuple[torch.Tensor, torch.Tensor | None, dict[str, torch.Tensor]]
+
+
+def adam(parameters: Iterable[nn.Parameter], **settings: Any) -> torch.optim.Optimizer:
+    """Adam in one fused kernel: on small nets the optimizer's own overhead is a visible share of a step."""
+    return torch.optim.Adam(parameters, fused=True, **settings)
+
+
+@dataclass
+class Player:
+    """A net that is trained, with the optimizer that trains it.
+
+    Attributes:
+        net: its parameters are this player's, and nobody else's
+        rate: peak learning rate; the loop multiplies it by the recipe's schedule
+        betas: Adam's decay rates; floats, because torch refuses a mixture of ints and floats
+        clip: largest norm of the gradient, or None
+        make: builds the optimizer from parameters and settings; for anything that is not Adam
+    """
+
+    net: nn.Module
+    rate: float = 2e-4
+    betas: tuple[float, float] = (0.0, 0.99)
+    clip: float | None = None
+    make: Callable[..., torch.optim.Optimizer] | None = None
+    optimizer: torch.optim.Optimizer = field(init=False)
+
+    def __post_init__(self) -> None:
+        parameters = list(self.net.parameters())
+        if self.make is not None:
+            self.optimizer = self.make(parameters, lr=self.rate)
+        else:
+            self.optimizer = adam(parameters, lr=self.rate, betas=self.betas)
+
+
+class Objective(Protocol):
+    """The contract between a recipe and the loop (docs/design.md). `after`, `state` and `sample` may do nothing."""
+
+    players: dict[str, Player]
+
+    def turns(self, progress: float) -> Iterable[str]:
+        """Who plays in this step, in order."""
+        ...
+
+    def loss(self, player: str, batch: Any, rng: Rng) -> Loss:
+        """The player's loss on a batch of its own."""
+        ...
+
+    def expect(self) -> dict[str, float]:
+        """Each player's loss before training, penalties apart."""
+        ...
+
+    def after(self, progress: float, examples: int) -> None:
+        """What follows a step: averages, target networks, temperatures."""
+        ...
+
+    def nets(self) -> dict[str, nn.Module]:
+        """The nets that make up the finished model, by name."""
+        ...
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """Tensors beside the players' nets that a resume needs, by name; loading copies into them in place."""
+        ...

@@ -1,0 +1,276 @@
+"""Generative adversarial networks: a generator and a critic, four contests, three penalties, one averaged generator.
+
+Goodfellow et al. 2014 (arXiv 1406.2661). The default is R3GAN's objective (Huang et al. 2024, arXiv 2501.05441):
+relativistic pairs with zero-centred gradient penalties on real and on generated pictures.
+
+Shapes: N examples, B examples of a part of the batch, C channels, H height, W width, Z numbers of noise.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from gannet.objectives import Loss, Player
+from gannet.rng import Rng
+
+Logits = torch.Tensor
+Critic = Callable[[torch.Tensor, torch.Tensor | None], Logits]  # pictures (N, C, H, W), classes (N,) or None -> (N,)
+
+
+@dataclass(frozen=True)
+class Contest:
+    """What each side wants of the critic's logits on a pair of a real and a generated example.
+
+    Attributes:
+        critic, generator: (real_N, fake_N) -> loss per pair (N,)
+        expect: both losses where the critic gives every example the logit 0
+        paired: True where the generator's loss looks at real examples too
+    """
+
+    critic: Callable[[Logits, Logits], torch.Tensor]
+    generator: Callable[[Logits, Logits], torch.Tensor]
+    expect: dict[str, float]
+    paired: bool = False
+
+
+#: log D(x) + log(1 - D(G(z))) for the critic, and -log D(G(z)) for the generator (Goodfellow et al. 2014, section 3),
+#: with D = sigmoid(logit) folded into softplus, which does not overflow.
+nonsaturating = Contest(
+    critic=lambda real, fake: F.softplus(-real) + F.softplus(fake),
+    generator=lambda real, fake: F.softplus(-fake),
+    expect={"critic": 2 * math.log(2), "generator": math.log(2)},
+)
+
+#: Hinge (Lim and Ye 2017, arXiv 1705.02894; Miyato et al. 2018, arXiv 1802.05957).
+hinge = Contest(
+    critic=lambda real, fake: F.relu(1 - real) + F.relu(1 + fake),
+    generator=lambda real, fake: -fake,
+    expect={"critic": 2.0, "generator": 0.0},
+)
+
+#: Wasserstein (Arjovsky et al. 2017, arXiv 1701.07875); wants `lipschitz` as its penalty and several critic steps.
+wasserstein = Contest(
+    critic=lambda real, fake: fake - real,
+    generator=lambda real, fake: -fake,
+    expect={"critic": 0.0, "generator": 0.0},
+)
+
+#: Relativistic pairs (Jolicoeur-Martineau 2018, arXiv 1807.00734; R3GAN, equation 2): only differences of logits count,
+#: so that no mode can be dropped without cost, and a last bias of the critic would have a gradient of exactly zero.
+relativistic = Contest(
+    critic=lambda real, fake: F.softplus(fake - real),
+    generator=lambda real, fake: F.softplus(real - fake),
+    expect={"critic": math.log(2), "generator": math.log(2)},
+    paired=True,
+)
+
+
+def zero_centred(critic: Critic, x_NCHW: torch.Tensor, y_N: torch.Tensor | None) -> torch.Tensor:
+    """||grad_x D(x)||^2 for each example, (N,), by double backward (Mescheder et al. 2018, arXiv 1801.04406: R1 on
+    real examples; R2 is the same on generated ones)."""
+    x_NCHW = x_NCHW.detach().requires_grad_()
+    (slope,) = torch.autograd.grad(critic(x_NCHW, y_N).sum(), x_NCHW, create_graph=True)
+    return slope.flatten(1).square().sum(1)
+
+
+def squared_slope(near_N: Logits, here_N: Logits, sigma: float) -> torch.Tensor:
+    """The same by finite differences: ((D(x + sigma·n) - D(x)) / sigma)^2 with noise n ~ N(0, I), (N,).
+
+    In expectation over n equal to `zero_centred` up to O(sigma^2) (Lin et al. 2025, arXiv 2501.08316). No double
+    backward, so any layer will do.
+
+    Args:
+        near_N, here_N: D(x + sigma·n) and D(x), both in float32 or better
+        sigma: the step
+    """
+    return ((near_N - here_N) / sigma).square()
+
+
+def lipschitz(critic: Critic, real_NCHW: torch.Tensor, fake_NCHW: torch.Tensor, y_N: Any, mix_N: torch.Tensor) -> torch.Tensor:
+    """(||grad D|| - 1)^2 on points between real and generated, (N,) (WGAN-GP: Gulrajani et al. 2017, arXiv 1704.00028)."""
+    t = mix_N.view(-1, *[1] * (real_NCHW.ndim - 1))
+    between = torch.lerp(real_NCHW, fake_NCHW.detach(), t).requires_grad_()
+    (slope,) = torch.autograd.grad(critic(between, y_N).sum(), between, create_graph=True)
+    return (slope.flatten(1).norm(dim=1) - 1).square()
+
+
+def suggest_gamma(pixels: int, channels: int, batch: int) -> float:
+    """A penalty weight for R1 + R2 where none is given.
+
+    R3GAN's published weights per input value rise with resolution: 1.6e-5 at 32 pixels (CIFAR-10), 1.6e-4 at 64,
+    7.6e-4 at 256 (FFHQ), about resolution^1.9, at batches of 256 to 512. Smaller batches have noisier critics and want
+    more: sqrt(512 / batch), a rule of StyleGAN2-ADA's `auto` configuration. The constant is set so that 28 grey pixels
+    at batch 32 get 0.1, which was measured (docs/log.md). A starting point, not a law: `gamma` overrules it.
+    """
+    values = channels * pixels**2
+    return round(0.1 * (values / 784) * (pixels / 28) ** 1.9 * math.sqrt(32 / batch), 6)
+
+
+class Gan:
+    """The contest of a generator and a critic.
+
+    Args:
+        generator: net (z_NZ, y_N or None) -> pictures (N, C, H, W); has `.noise`, the number Z of noise values
+        critic: net (pictures, y_N or None) -> logits (N,)
+        contest: what each side wants
+        penalty: "differences" (R1 + R2 by finite differences), "exact" (R1 + R2 by double backward),
+            "lipschitz" (WGAN-GP) or "none"
+        gamma: weight of the penalty
+        sigma: step of the finite differences, in units of the pictures' range [-1, 1]
+        share: one example in `share` is penalised by finite differences
+        rate, betas: of both players
+        critic_steps: steps of the critic for each of the generator
+        half_life: of the generator's running average, in examples; early on at most a twentieth of those seen; 0: no average
+        classes: how many, or 0
+    """
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        critic: nn.Module,
+        *,
+        contest: Contest = relativistic,
+        penalty: str = "differences",
+        gamma: float = 0.1,
+        sigma: float = 0.05,
+        share: int = 4,
+        rate: float = 2e-4,
+        betas: tuple[float, float] = (0.0, 0.99),
+        critic_steps: int = 1,
+        half_life: float = 20_000,
+        classes: int = 0,
+        make: Callable[..., torch.optim.Optimizer] | None = None,
+    ):
+        if penalty not in ("differences", "exact", "lipschitz", "none"):
+            raise ValueError(f"penalty is {penalty!r}; it may be differences, exact, lipschitz or none")
+        self.players = {
+            "critic": Player(critic, rate=rate, betas=betas, make=make),
+            "generator": Player(generator, rate=rate, betas=betas, make=make),
+        }
+        self.average = copy.deepcopy(generator).requires_grad_(False).eval()
+        self.noise = cast(int, generator.noise)
+        self.contest, self.penalty = contest, penalty
+        self.gamma, self.sigma, self.share = gamma, sigma, share
+        self.critic_steps, self.half_life, self.classes = critic_steps, half_life, classes
+        self.seen = torch.zeros((), dtype=torch.int64)  # examples behind the average; a tensor so that a resume restores it
+        # Batch statistics would leak between real and generated examples that go through the critic together.
+        self.joint = not any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in critic.modules())
+
+    @property
+    def generator(self) -> nn.Module:
+        return self.players["generator"].net
+
+    @property
+    def critic(self) -> nn.Module:
+        return self.players["critic"].net
+
+    def turns(self, progress: float) -> tuple[str, ...]:
+        return ("critic",) * self.critic_steps + ("generator",)
+
+    def expect(self) -> dict[str, float]:
+        return dict(self.contest.expect)
+
+    def draw(self, n: int, y_N: torch.Tensor | None, rng: Rng, device: torch.device) -> torch.Tensor:
+        """n pictures from the generator that is being trained."""
+        return self.generator(rng.normal(n, self.noise).to(device), y_N)
+
+    def loss(self, player: str, batch: Any, rng: Rng) -> Loss:
+        real, y_N = batch
+        y_N = y_N if self.classes else None
+        if player == "generator":
+            return self.generator_loss(real, y_N, rng)
+        return self.critic_loss(real, y_N, rng)
+
+    def generator_loss(self, real: torch.Tensor, y_N: torch.Tensor | None, rng: Rng) -> Loss:
+        fake_logits = self.critic(self.draw(len(real), y_N, rng, real.device), y_N).float()
+        real_logits = fake_logits
+        if self.contest.paired:
+            with torch.no_grad():  # its gradient with respect to the generator is zero
+                real_logits = self.critic(real, y_N).float()
+        return self.contest.generator(real_logits, fake_logits), None, {}
+
+    def critic_loss(self, real: torch.Tensor, y_N: torch.Tensor | None, rng: Rng) -> Loss:
+        n, some = len(real), slice(None, None, self.share)
+        with torch.no_grad():
+            fake = self.draw(n, y_N, rng, real.device).float()
+        groups, part, near = [(real, y_N), (fake, y_N)], (real[some], fake[some]), []
+        if self.penalty == "differences":
+            noise = [rng.normal(*x.shape).to(x.device) for x in part]
+            near = [(x + self.sigma * n, None if y_N is None else y_N[some]) for x, n in zip(part, noise, strict=True)]
+        # One pass for all, unless it runs in bfloat16, in which a difference of two logits is noise.
+        single = not torch.is_autocast_enabled(real.device.type)
+        groups += near if single else []
+        logits = self.judge(groups)
+        contest = self.contest.critic(logits[0], logits[1])
+        seen = {"real": logits[0].detach().mean(), "fake": logits[1].detach().mean()}
+        if self.penalty == "none":
+            return contest, None, seen
+
+        with torch.autocast(real.device.type, enabled=False):
+            if self.penalty == "differences":
+                if not single:
+                    logits = [*logits[:2], *self.judge(near)]
+                    here = self.judge([(x, y) for x, (_, y) in zip(part, near, strict=True)])
+                else:
+                    here = [logits[0][some], logits[1][some]]
+                slopes = [squared_slope(a, b, self.sigma) for a, b in zip(logits[2:], here, strict=True)]
+                penalty = torch.zeros_like(contest)
+                penalty[some] = (slopes[0] + slopes[1]) * (n / len(slopes[0]) / 2)
+            elif self.penalty == "exact":
+                penalty = (zero_centred(self.critic, real, y_N) + zero_centred(self.critic, fake, y_N)) / 2
+            else:
+                penalty = lipschitz(self.critic, real, fake, y_N, rng.uniform(n).to(real.device))
+        seen |= {"contest": contest.detach().mean(), "penalty": penalty.detach().mean()}
+        return contest + self.gamma * penalty, None, seen
+
+    def judge(self, groups: list[tuple[torch.Tensor, torch.Tensor | None]]) -> list[Logits]:
+        """The critic's logits on several groups of pictures, in one pass where groups cannot influence one another."""
+        if not self.joint:
+            return [self.critic(x, y).float() for x, y in groups]
+        x = torch.cat([x for x, _ in groups])
+        y = torch.cat([y for _, y in groups if y is not None]) if groups[0][1] is not None else None
+        return list(self.critic(x, y).float().split([len(x) for x, _ in groups]))
+
+    @torch.no_grad()
+    def after(self, progress: float, examples: int) -> None:
+        # A half-life longer than a twentieth of what was seen would keep the untrained start in the average.
+        life = min(self.half_life, examples / 20)
+        keep = 0.5 ** ((examples - int(self.seen)) / life) if life else 0.0
+        self.seen.fill_(examples)
+        mine: list[torch.Tensor] = list(self.average.parameters())
+        theirs: list[torch.Tensor] = list(self.generator.parameters())
+        torch._foreach_lerp_(mine, theirs, 1 - keep)
+        for old, new in zip(self.average.buffers(), self.generator.buffers(), strict=True):
+            old.copy_(new)
+
+    def nets(self) -> dict[str, nn.Module]:
+        return {"generator": self.average, "critic": self.critic}
+
+    def state(self) -> dict[str, torch.Tensor]:
+        return {"seen": self.seen} | {f"average.{name}": tensor for name, tensor in self.average.state_dict().items()}
+
+    @torch.no_grad()
+    def sample(self, n: int, seed: int, label: int | None = None, chunk: int = 64) -> torch.Tensor:
+        """n pictures (n, C, H, W) in [-1, 1] from the averaged generator.
+
+        Picture k is the same whatever n is: noise is drawn, and the net run, in chunks of a fixed size.
+        With classes and no label, picture k shows class k mod K.
+        """
+        device = next(self.average.parameters()).device
+        parts = []
+        for first in range(0, n, chunk):
+            z = Rng(seed, first // chunk, "sample").normal(chunk, self.noise).to(device)
+            y = None
+            if self.classes:
+                y = torch.arange(first, first + chunk, device=device) % self.classes
+                y = y if label is None else torch.full_like(y, label)
+            parts.append(self.average(z, y).float().cpu())
+        return torch.cat(parts)[:n]

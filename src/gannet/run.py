@@ -1,0 +1,479 @@
+"""The run folder: train into one, resume one, load one. Here data, objective, loop and folder come together.
+
+recipe.json        what was asked, what it became, and what the data was
+model.safetensors  the nets of the finished model
+metrics.jsonl      numbers, a line per interval
+samples/           what it drew from the same noise while it learnt, and a GIF of that
+resume/STEP.pt     everything that going on needs
+README.md          the model card
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import hashlib
+import platform
+import shutil
+import signal
+import statistics
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from gannet import __version__, card, folders, recipe
+from gannet.data import Ledger, images, keeping
+from gannet.errors import Wrong
+from gannet.files import beside, write_json, write_text
+from gannet.training import loop
+from gannet.training.engine import Engine
+from gannet.training.log import Log
+
+FRAMES = 48  # pictures in `samples/`, spread evenly over the run
+KEPT = 2  # checkpoints in `resume/`
+
+
+class Stopped(Wrong):
+    """A signal asked the run to stop; everything is saved."""
+
+
+class Run:
+    """A run folder, loaded: its nets are ordinary torch modules, rebuilt from the folder alone.
+
+    Attributes:
+        folder: where it lies
+        record: recipe.json
+        objective: players and losses; `nets` are the finished model's
+    """
+
+    def __init__(self, folder: Path, record: dict[str, Any], objective: Any):
+        self.folder, self.record, self.objective = folder, record, objective
+
+    @property
+    def nets(self) -> dict[str, torch.nn.Module]:
+        """The model's nets by name, in eval mode, weights loaded."""
+        return self.objective.nets()
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the classes that the model learnt; empty where it learnt none."""
+        facts = next(iter(self.record["data"].values()))
+        return facts["classes"] if self.objective.classes else []
+
+    def sample(self, n: int = 64, *, seed: int = 0, label: int | str | None = None) -> np.ndarray:
+        """Draw n pictures.
+
+        Args:
+            n: how many; picture k is the same whatever n is
+            seed: of the noise
+            label: a class's name or number; without one, classes take turns
+
+        Returns:
+            uint8 array (n, H, W, C), C = 1 for grey and 3 for RGB.
+
+        Raises:
+            Wrong: for n < 1, and for a class that the model does not have.
+        """
+        if n < 1:
+            raise Wrong("the number of samples must be at least 1", got=n, try_="-n 64", usage=True)
+        x_NCHW = self.objective.sample(n, seed, self.class_number(label))
+        return images.to_bytes(x_NCHW).permute(0, 2, 3, 1).contiguous().numpy()
+
+    def class_number(self, label: int | str | None) -> int | None:
+        """A class's number from its name or number."""
+        if label is None:
+            return None
+        if not self.classes:
+            again = f"gannet train {self.record['recipe']} --classes"
+            raise Wrong("this run has not learnt classes", got=f"class {label}", try_=again, usage=True)
+        if str(label) in self.classes:
+            return self.classes.index(str(label))
+        if str(label).isdecimal() and int(label) < len(self.classes):
+            return int(label)
+        raise Wrong("this run has no such class", got=label, try_=", ".join(self.classes), usage=True)
+
+
+def load(folder: str | Path, *, trust: bool = False) -> Run:
+    """Load a run folder: no data set, no network, no code from the folder unless `trust`.
+
+    Args:
+        folder: as written by `train`
+        trust: run the folder's own recipe.py, where the run was somebody's own recipe file
+
+    Raises:
+        Wrong: for a folder that is missing, incomplete, damaged, or written by a newer version.
+    """
+    folder = Path(folder)
+    record = folders.read_record(folder)
+    card_ = _card(folder, record, trust)
+    with keeping(Ledger(facts=record["data"], recalled=True)), torch.random.fork_rng(devices=[]):
+        made = recipe.build(card_, record["arguments"])
+    path = folder / "model.safetensors"
+    if not path.is_file():
+        raise Wrong("this run has not saved a model yet", got=folder, try_=f"{record['command']} to go on with it")
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise Wrong("the run's model is damaged", got=f"{path}: {error}") from error
+    nets = made.objective.nets()
+    for name, net in nets.items():
+        state = {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}
+        _check_finite(state, path)
+        try:
+            net.load_state_dict(state)
+        except RuntimeError as error:
+            written = f"{path}, written by gannet {record['gannet']}, read by {__version__}"
+            raise Wrong("the run's model does not fit its recipe", got=written) from error
+        net.eval()
+    return Run(folder, record, made.objective)
+
+
+def _card(folder: Path, record: dict[str, Any], trust: bool) -> recipe.Card:
+    if not record["own"]:
+        return recipe.find(record["recipe"])
+    if not trust:
+        raise Wrong(
+            "this run was made by a recipe file of somebody's own; loading it runs that file", got=folder, try_="--trust"
+        )
+    return recipe.read(folder / "recipe.py", shipped=False)
+
+
+def _check_finite(tensors: dict[str, torch.Tensor], path: Path) -> None:
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise Wrong("a saved weight is not finite; nothing was loaded", got=f"{name} in {path}")
+
+
+def train(
+    name: str,
+    *,
+    minutes: float | None = None,
+    steps: int | None = None,
+    out: str | Path | None = None,
+    new: bool = False,
+    more: int | None = None,
+    offline: bool = False,
+    precision: str = "float32",
+    command: str | None = None,
+    **flags: Any,
+) -> Run:
+    """Train a recipe into a run folder; the same call again goes on where it stopped.
+
+    Args:
+        name: a recipe's name, or the path of a recipe file
+        minutes: train for about this long; the number of steps is measured once and then fixed
+        steps: train for this many steps instead
+        out: the run folder; otherwise runs/NAME-NUMBER under the current folder
+        new: begin a new run even where an unfinished one could go on
+        more: lengthen the finished run in `out` by this many steps
+        offline: never touch the network
+        precision: float32 or bfloat16
+        command: what to write down as the command that made the run
+        flags: the recipe's own arguments
+
+    Returns:
+        The finished run, loaded.
+
+    Raises:
+        Wrong: for bad arguments, data that cannot be had, a loss that is not finite, a full disk.
+        Stopped: after SIGINT or SIGTERM, when everything has been saved.
+    """
+    chosen = recipe.find(str(name))
+    arguments = recipe.resolve(chosen, flags)
+    _check_numbers(minutes, steps, more, precision, out)
+    engine = Engine(precision)
+    request = {"recipe": chosen.name, "own": not chosen.shipped, "arguments": arguments, "minutes": minutes}
+    request |= {"steps": steps, "precision": precision}
+    with contextlib.ExitStack() as stack:
+        book = stack.enter_context(keeping(Ledger(offline=offline)))
+        where, record = engine.agree(lambda: folders.choose(chosen, request, out, new=new, more=more, stack=stack))
+        if record is not None and folders.finished(where, record) and more is None:
+            if engine.first:
+                print(f"{where} is finished ({record['steps']} steps); --more STEPS lengthens it", file=sys.stderr)
+            return load(where, trust=True)
+        torch.manual_seed(arguments.get("seed", 0))
+        made = recipe.build(chosen, arguments)
+        engine.prepare(made.objective)
+        if record is None:
+            length = int(engine.broadcast(_length(made, engine, minutes, steps)))
+            record = _record(request, made, book, length, engine, command, chosen)
+            where = engine.agree(lambda: folders.create(where, record, chosen, stack))
+        else:
+            _same_data(book.facts, record)
+            if more is not None:
+                record = record | {"steps": record["steps"] + more, "lengthened": [*record.get("lengthened", []), more]}
+                record["examples"] = record["steps"] * record["batch"]
+                if engine.first:
+                    write_json(where / "recipe.json", record)
+        _go(where, record, made, engine)
+    engine.wait()
+    return load(where, trust=True)
+
+
+def _check_numbers(minutes: float | None, steps: int | None, more: int | None, precision: str, out: Any) -> None:
+    if minutes is not None and steps is not None:
+        raise Wrong("--minutes and --steps are both given: keep one", got=f"{minutes} and {steps}", usage=True)
+    for flag, value in (("--minutes", minutes), ("--steps", steps), ("--more", more)):
+        if value is not None and not 0 < value < float("inf"):
+            raise Wrong(f"{flag} must be above 0", got=value, usage=True)
+    if more is not None and out is None:
+        raise Wrong("--more lengthens a run that is named", got=f"--more {more}", try_="--out RUN beside it", usage=True)
+    if precision not in ("float32", "bfloat16"):
+        raise Wrong("no such precision", got=precision, try_="float32 or bfloat16", usage=True)
+
+
+def _length(made: recipe.Recipe, engine: Engine, minutes: float | None, steps: int | None) -> int:
+    """Steps of the whole run; for a number of minutes, timed on a throwaway copy of everything that training changes."""
+    if minutes is None:
+        return steps or max(1, made.examples // made.batch)
+    trial = copy.deepcopy(made.objective)
+    settings: dict[str, Any] = {"batch": made.batch, "steps": 10**9, "schedule": made.schedule, "seed": made.seed}
+    loop.fit(trial, made.data, engine, **settings, stop=5)  # the first steps pay for caches and memory
+    spent: list[float] = []
+    while sum(spent) < min(4.0, 6 * minutes) or len(spent) < 3:
+        began, at = time.perf_counter(), 5 + 5 * len(spent)
+        loop.fit(trial, made.data, engine, **settings, start=at, stop=at + 5)
+        spent.append(time.perf_counter() - began)
+    began = time.perf_counter()
+    trial.sample(made.show, made.seed)
+    frames = FRAMES * (time.perf_counter() - began)
+    return max(1, round((60 * minutes - min(frames, 6 * minutes)) / (statistics.median(spent) / 5)))
+
+
+def _record(
+    request: dict[str, Any],
+    made: recipe.Recipe,
+    book: Ledger,
+    steps: int,
+    engine: Engine,
+    command: str | None,
+    chosen: recipe.Card,
+) -> dict[str, Any]:
+    """recipe.json of a run that begins."""
+    sizes = {name: sum(p.numel() for p in player.net.parameters()) for name, player in made.objective.players.items()}
+    return {
+        "format": folders.FORMAT,
+        "gannet": __version__,
+        **request,
+        "request": request,
+        "arm": chosen.arm,
+        "command": command or _call(chosen, request),
+        "seed": made.seed,
+        "batch": made.batch,
+        "steps": steps,
+        "examples": steps * made.batch,
+        "checkpoint_every": min(max(steps // 20, 1), 2000),
+        "parameters": sizes,
+        "data": book.facts,
+        "processes": engine.world,
+        "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, {engine.device.type}",
+        "begun": datetime.now(UTC).isoformat(timespec="seconds"),
+        "recipe_sha256": hashlib.sha256(chosen.path.read_bytes()).hexdigest(),
+    }
+
+
+def _call(chosen: recipe.Card, request: dict[str, Any]) -> str:
+    """The Python call that makes this run."""
+    name = chosen.name if chosen.shipped else chosen.path.name
+    defaults = {flag.name: flag.default for flag in chosen.flags} | {"minutes": None, "steps": None, "precision": "float32"}
+    words = {**request["arguments"], **{key: request[key] for key in ("minutes", "steps", "precision")}}
+    given = [f"{key}={value!r}" for key, value in words.items() if value != defaults[key]]
+    return f"gannet.train({', '.join([repr(name), *given])})"
+
+
+def _same_data(facts: dict[str, Any], record: dict[str, Any]) -> None:
+    for key, then in record["data"].items():
+        now = facts.get(key, {})
+        for word in then:
+            if now.get(word) != then[word]:
+                raise Wrong(
+                    f"the data are not those that the run began with: {word} of {key} was {then[word]!r}",
+                    got=repr(now.get(word)),
+                    try_="--new for a run on these data",
+                )
+
+
+def _go(where: Path, record: dict[str, Any], made: recipe.Recipe, engine: Engine) -> None:
+    """Train from the last checkpoint to the end, saving on the way."""
+    objective, steps, batch = made.objective, record["steps"], record["batch"]
+    start = restore(where, objective, engine) if folders.checkpoints(where) else 0
+    players = list(objective.players)
+    if engine.first:
+        print(f"{where}: {_headline(record, made, start, engine)}", file=sys.stderr)
+    log = Log(where / "metrics.jsonl", steps=steps, batch=batch, start=start, players=players, quiet=not engine.first)
+
+    def save(step: int, seen: dict[str, float] | None = None) -> None:
+        if engine.first:
+            save_checkpoint(where, objective, step)
+        engine.wait()
+
+    def draw(step: int, seen: dict[str, float] | None = None) -> None:
+        if engine.first:
+            _draw(where, objective, made, step * batch)
+
+    with _asked_to_stop() as asked:
+
+        def stop(step: int, seen: dict[str, float]) -> None:
+            if engine.any(asked.is_set()) and step < steps:
+                save(step)
+                raise Stopped(f"stopped at step {step} of {steps}, all saved in {where}; the same command goes on")
+
+        hooks: list[loop.Hook] = [
+            (min(max(steps // 200, 1), 500), log.write),
+            (max(steps // FRAMES, 1), draw),
+            (record["checkpoint_every"], save),
+            (1, stop),
+        ]
+        began = time.monotonic()
+        try:
+            if start == 0:
+                draw(0)
+            loop.fit(
+                objective, made.data, engine, batch=batch, steps=steps, schedule=made.schedule,
+                seed=made.seed, start=start, every=hooks,
+            )  # fmt: skip
+        except loop.NotFinite as error:
+            last = folders.checkpoints(where)
+            good = f"the last good checkpoint is {last[-1]}" if last else "there was no checkpoint yet"
+            raise loop.NotFinite(f"{error.what}; {good}", got=error.got, try_=error.try_) from error
+        finally:
+            log.close()
+        if not folders.checkpoints(where) or folders.step_of(folders.checkpoints(where)[-1]) != steps:
+            save(steps)
+    if engine.first:
+        spent = time.monotonic() - began
+        _finish(where, record, made, spent, start)
+        print(
+            f"{where}: finished {steps} steps, {(steps - start) * batch / spent:,.0f} examples/s, {spent / 60:.1f} min",
+            file=sys.stderr,
+        )
+
+
+def _headline(record: dict[str, Any], made: recipe.Recipe, start: int, engine: Engine) -> str:
+    sizes = ", ".join(f"{name} {number:,}" for name, number in record["parameters"].items())
+    goes = f"going on at step {start} of {record['steps']}" if start else f"{record['steps']} steps of {record['batch']}"
+    processes = "1 process" if engine.world == 1 else f"{engine.world} processes"
+    data = made.data
+    return f"{data.name} ({len(data):,} pictures, {data.pixels} pixels), parameters: {sizes}; {goes}, {processes}"
+
+
+@contextlib.contextmanager
+def _asked_to_stop() -> Iterator[threading.Event]:
+    """An event that SIGINT and SIGTERM set; a second signal does what it always does."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def note(number: int, frame: Any) -> None:
+        asked.set()
+        signal.signal(number, before[signal.Signals(number)])
+
+    for number in before:
+        signal.signal(number, note)
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def save_checkpoint(where: Path, objective: Any, step: int) -> None:
+    """Everything that going on needs, and the model as it stands; older checkpoints are removed afterwards."""
+    state = {
+        "step": step,
+        "nets": {name: player.net.state_dict() for name, player in objective.players.items()},
+        "optimizers": {name: player.optimizer.state_dict() for name, player in objective.players.items()},
+        "objective": objective.state(),
+    }
+    with beside(folders.checkpoint(where, step)) as part:
+        torch.save(state, part)
+    tensors = {
+        f"{name}.{key}": t.detach().cpu().contiguous()
+        for name, net in objective.nets().items()
+        for key, t in net.state_dict().items()
+    }
+    with beside(where / "model.safetensors") as part:
+        save_file(tensors, part)
+    for old in folders.checkpoints(where)[:-KEPT]:
+        old.unlink()
+
+
+def restore(where: Path, objective: Any, engine: Engine) -> int:
+    """Load the newest checkpoint into an objective in place; returns the number of finished steps."""
+    path = folders.checkpoints(where)[-1]
+    try:
+        state = torch.load(path, map_location=engine.device, weights_only=True)
+    except Exception as error:  # torch raises half a dozen types for a damaged file
+        older = f"deleting {path.name}, which goes on from the one before" if len(folders.checkpoints(where)) > 1 else None
+        raise Wrong("the run's newest checkpoint is damaged", got=path, try_=older) from error
+    for name in objective.players:
+        _check_finite(state["nets"][name], path)
+    _check_finite(state["objective"], path)
+    for name, player in objective.players.items():
+        player.net.load_state_dict(state["nets"][name])
+        player.optimizer.load_state_dict(state["optimizers"][name])
+    for key, tensor in objective.state().items():
+        tensor.copy_(state["objective"][key])
+    return state["step"]
+
+
+def _draw(where: Path, objective: Any, made: recipe.Recipe, examples: int) -> None:
+    """A grid from the run's fixed noise, as a picture in samples/."""
+    save_picture(
+        images.grid(images.to_bytes(objective.sample(made.show, made.seed))), where / "samples" / f"{examples:09d}.png"
+    )
+
+
+def save_picture(x_HWC: np.ndarray, path: Path) -> None:
+    """One picture (H, W, 1 or 3), bytes, as a PNG."""
+    from PIL import Image
+
+    with beside(path) as part:
+        Image.fromarray(x_HWC[..., 0] if x_HWC.shape[-1] == 1 else x_HWC).save(part, format="PNG")
+
+
+def _finish(where: Path, record: dict[str, Any], made: recipe.Recipe, seconds: float, start: int) -> None:
+    """The GIF of its learning, and the model card."""
+    from PIL import Image
+
+    _draw(where, made.objective, made, record["examples"])
+    frames = [Image.open(path) for path in sorted((where / "samples").glob("[0-9]*.png"))]
+    with beside(where / "samples" / "learning.gif") as part:
+        frames[0].save(
+            part, format="GIF", save_all=True, append_images=frames[1:], duration=[150] * (len(frames) - 1) + [2500], loop=0
+        )
+    shutil.copyfile(where / "samples" / f"{record['examples']:09d}.png", where / "samples" / "last.png")
+    write_text(where / "README.md", card.write(record, seconds, start))
+
+
+def draw_into(run: Run, folder: Path, n: int, *, seed: int = 0, label: int | str | None = None) -> None:
+    """Write n pictures as 00000.png … and all of them as grid.png; an earlier drawing of ours in the folder is replaced.
+
+    Raises:
+        Wrong: where the folder holds anything that is not such a drawing.
+    """
+    note = folder / "drawn.json"
+    if folder.exists() and not folder.is_dir():
+        raise Wrong("a file stands where the pictures should go", got=folder, try_="another --out")
+    if folder.is_dir() and any(folder.iterdir()) and not note.is_file():
+        raise Wrong("this folder holds other things; nothing was written", got=folder, try_="another --out")
+    pictures = run.sample(n, seed=seed, label=label)
+    write_json(note, {"run": str(run.folder), "n": n, "seed": seed, "class": label})
+    for old in folder.glob("[0-9]*.png"):
+        if not old.stem.isdecimal() or int(old.stem) >= n:
+            old.unlink()
+    for number, picture in enumerate(pictures):
+        save_picture(picture, folder / f"{number:05d}.png")
+    save_picture(images.grid(torch.from_numpy(pictures).permute(0, 3, 1, 2)), folder / "grid.png")

@@ -1,0 +1,149 @@
+"""Devices, precision and processes: the one place that knows where the numbers live.
+
+A thin layer over accelerate. Gradients are averaged here, after backward, rather than by a DDP wrapper, because
+double backward (exact gradient penalties) goes round such a wrapper.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from accelerate import PartialState
+from torch import nn
+
+from gannet.errors import Wrong
+from gannet.objectives import Player
+from gannet.rng import Rng
+
+
+class Engine:
+    """Runs losses and steps on one or many processes.
+
+    Args:
+        precision: "float32" or "bfloat16" (autocast; weights stay float32)
+        cpu: never use an accelerator
+    """
+
+    def __init__(self, precision: str = "float32", cpu: bool = False):
+        self.state = PartialState(cpu=cpu)
+        self.device = torch.device(self.state.device or "cpu")
+        self.rank, self.world = self.state.process_index, self.state.num_processes
+        self.precision = precision
+        asked = int(os.environ.get("WORLD_SIZE", "1"))
+        if asked != self.world:
+            raise Wrong("fewer processes work together than were started", got=f"{self.world} of {asked}")
+
+    @property
+    def first(self) -> bool:
+        """True on the process that writes and prints."""
+        return self.rank == 0
+
+    def share(self, batch: int) -> int:
+        """This process's part of a batch."""
+        if batch % self.world:
+            raise Wrong(
+                f"a batch of {batch} cannot be shared by {self.world} processes", got=batch, try_=f"a multiple of {self.world}"
+            )
+        return batch // self.world
+
+    def rng(self, seed: int, step: int, stream: str) -> Rng:
+        """This process's random numbers for a step."""
+        return Rng(seed, step, stream, self.rank, self.world)
+
+    def prepare(self, objective: Any) -> None:
+        """Move every net of an objective to the device; channels last, which CPUs and tensor cores both like."""
+        for net in {
+            id(net): net for net in [*(p.net for p in objective.players.values()), *objective.nets().values()]
+        }.values():
+            net.to(self.device, memory_format=torch.channels_last)
+
+    def to_device(self, batch: Any) -> Any:
+        """A batch's tensors on the device."""
+        return type(batch)(*(t.to(self.device, non_blocking=True) for t in batch))
+
+    def autocast(self) -> contextlib.AbstractContextManager[Any]:
+        """The precision that losses are computed in."""
+        if self.precision == "float32":
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, torch.bfloat16)
+
+    def sum(self, tensor: torch.Tensor) -> torch.Tensor:
+        """A tensor added up over all processes."""
+        if self.world > 1:
+            dist.all_reduce(tensor)
+        return tensor
+
+    def mean(self, values_N: torch.Tensor, weights_N: torch.Tensor | None) -> torch.Tensor:
+        """This process's part of the weighted mean over all processes: the parts add up to the mean.
+
+        Weights make padding and uneven shards count right: a plain mean of means would not.
+        """
+        if weights_N is None:
+            return values_N.mean() / self.world
+        total = self.sum(weights_N.detach().sum().clone())
+        return (values_N * weights_N).sum() / total
+
+    def backward(self, loss: torch.Tensor, player: Player) -> None:
+        """Gradients of a player's own parameters, added up over processes. Nobody else's are touched or computed."""
+        parameters = list(player.net.parameters())
+        player.optimizer.zero_grad(set_to_none=True)
+        loss.backward(inputs=parameters)
+        if self.world > 1:
+            slopes = [p.grad for p in parameters if p.grad is not None]
+            flat = nn.utils.parameters_to_vector(slopes)
+            nn.utils.vector_to_parameters(self.sum(flat), slopes)
+
+    def step(self, player: Player, rate: float) -> torch.Tensor:
+        """One update at this share of the player's peak rate; returns the gradient's norm before clipping.
+
+        Nothing is updated where the norm is not finite: the caller finds the weights as they were.
+        """
+        slopes = [p.grad for p in player.net.parameters() if p.grad is not None]
+        norm = nn.utils.get_total_norm(slopes)
+        if not torch.isfinite(norm):
+            return norm
+        if player.clip is not None:
+            nn.utils.clip_grads_with_norm_(player.net.parameters(), player.clip, norm)
+        for group in player.optimizer.param_groups:
+            group["lr"] = player.rate * rate
+        player.optimizer.step()
+        return norm
+
+    def broadcast(self, number: float) -> float:
+        """The first process's number, on all of them."""
+        if self.world == 1:
+            return number
+        tensor = torch.tensor([number], dtype=torch.float64, device=self.device)
+        dist.broadcast(tensor, 0)
+        return float(tensor.item())
+
+    def agree(self, choose: Callable[[], Any]) -> Any:
+        """What the first process chose (files, names), on all of them; its refusal, too, is everybody's."""
+        if self.world == 1:
+            return choose()
+        told: list[Any] = [None]
+        if self.first:
+            try:
+                told = [(choose(), None)]
+            except Wrong as wrong:
+                told = [(None, wrong)]
+        dist.broadcast_object_list(told, 0)
+        value, wrong = told[0]
+        if wrong is not None:
+            raise wrong
+        return value
+
+    def any(self, flag: bool) -> bool:
+        """True on all processes where it is true on one of them."""
+        if self.world == 1:
+            return flag
+        return bool(self.sum(torch.tensor([int(flag)], device=self.device)).item())
+
+    def wait(self) -> None:
+        """Until every process is here."""
+        self.state.wait_for_everyone()
