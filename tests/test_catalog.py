@@ -24,7 +24,7 @@ from pathlib import Path
 
 import pytest
 
-from gannet.data import catalog
+from gannet.data import catalog, mirrors
 from gannet.data.catalog import Dataset, File, Mirror
 from gannet.errors import Wrong
 
@@ -155,8 +155,8 @@ def part(folder: Path, mirror: Mirror, name: str) -> Path:
 def test_every_entry_is_complete() -> None:
     for dataset in catalog.available():
         assert dataset.summary and dataset.licence and dataset.source and dataset.mirrors
-        assert {mirror.kind for mirror in dataset.mirrors} <= set(catalog.ASK)
-        assert any(mirror.kind in catalog.PACKAGE for mirror in dataset.mirrors)
+        assert {mirror.kind for mirror in dataset.mirrors} <= set(mirrors.ASK)
+        assert any(mirror.kind in mirrors.PACKAGE for mirror in dataset.mirrors)
         assert all(mirror.where.endswith("/") for mirror in dataset.mirrors if mirror.kind == "url")
         for file in dataset.files:
             assert file.size > 0 and len(bytes.fromhex(file.sha256)) == 32

@@ -97,13 +97,16 @@ def parse(function: Callable[..., Any], prog: str, words: list[str]) -> dict[str
 
 
 def _one_line(box: str, prog: str) -> Wrong:
-    """A boxed complaint of several lines as one: its first paragraph, and the nearest flag where one is offered."""
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", box)
-    lines = [line.strip("│").strip() for line in plain.splitlines() if line.startswith("│")]
-    rule = next((i for i, line in enumerate(lines) if line.startswith("─")), len(lines))
-    what = " ".join(lines[:rule]) or " ".join(plain.split())
-    near = re.search(r"Perhaps you meant:.*?(--?\w[\w-]*)", " ".join(lines))
-    return Wrong(what[:1].lower() + what[1:], try_=near.group(1) if near else f"{prog} --help", usage=True)
+    """tyro's complaint, a box of several paragraphs, as one line: what is wrong, and the nearest flag if it offers one.
+
+    The box is drawn with lines where the terminal can, else with dashes and spaces alone.
+    """
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", box).replace("─", "-")
+    lines = [line.strip("│╭╮╰╯ ") for line in plain.splitlines()]
+    body = " ".join(line for line in lines[1:] if line).removeprefix("-").lstrip("- ")
+    parts = [part.strip() for part in re.split(r"-{5,}", body) if part.strip()] or ["the command line cannot be read"]
+    near = re.search(r"Perhaps you meant:.*?(--?\w[\w-]*)", body)
+    return Wrong(parts[0][:1].lower() + parts[0][1:], try_=near.group(1) if near else f"{prog} --help", usage=True)
 
 
 def train(words: list[str]) -> None:
@@ -155,7 +158,8 @@ def train(words: list[str]) -> None:
     from gannet.run import train
 
     run = train(words[0], **given, command="gannet " + " ".join(["train", *words]))
-    print(run.folder)  # alone on stdout, so that a script can go on with it
+    if os.environ.get("RANK", "0") == "0":  # of torchrun's processes one speaks
+        print(run.folder)  # alone on stdout, so that a script can go on with it
 
 
 def _args(function: Callable[..., Any]) -> str:
@@ -168,7 +172,7 @@ def sample(words: list[str]) -> None:
     import tyro
 
     def flags(
-        run: tyro.conf.Positional[str],
+        run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")],
         n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 64,
         out: str | None = None,
         seed: int = 0,

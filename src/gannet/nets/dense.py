@@ -30,7 +30,7 @@ class Critic(nn.Module):
         super().__init__()
         self.start = convolution(0, channels * pixels**2, width)
         self.trunk = nn.Sequential(Block(width, dims=0), Block(width, width // 2, dims=0))
-        self.judge = convolution(0, width // 2, 1)
+        self.judge = convolution(0, width // 2, 1, gain=0)  # so that the first loss is the expected one
 
     def forward(self, x_NCHW: torch.Tensor, y_N: torch.Tensor | None = None) -> torch.Tensor:
         """Logits; the tutorial's sigmoid is part of the loss."""

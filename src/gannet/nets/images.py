@@ -77,7 +77,7 @@ class Critic(nn.Module):
         self.trunk = Trunk(widths, blocks, resample="down")
         # One filter over the whole picture for each channel, twice: cheaper than a dense layer, and it knows places.
         self.pool = nn.Conv2d(widths[-1], 2 * widths[-1], base, groups=widths[-1])
-        self.judge = convolution(0, 2 * widths[-1], 1, bias=False)
+        self.judge = convolution(0, 2 * widths[-1], 1, bias=False, gain=0)  # so that the first loss is the expected one
         self.embed = nn.Embedding(classes, 2 * widths[-1]) if classes else None
         if self.embed is not None:
             nn.init.zeros_(self.embed.weight)

@@ -19,6 +19,8 @@ from torch import nn
 
 Resample = Literal["up", "down"] | None
 SLOPE = 0.2  # of the leaky rectifier, as in GAN papers since DCGAN
+RECTIFIED = math.sqrt(2 / (1 + SLOPE**2))  # gain that keeps the variance behind a leaky rectifier (He et al. 2015)
+LINEAR = 1 / math.sqrt(3)  # torch's own gain: contests need small signals at first, see docs/log.md, 2026-11-23
 
 
 def activate(x: torch.Tensor) -> torch.Tensor:
@@ -26,15 +28,17 @@ def activate(x: torch.Tensor) -> torch.Tensor:
     return F.leaky_relu(x, SLOPE)
 
 
-def convolution(dims: int, width: int, out: int, kernel: int = 3, *, groups: int = 1, bias: bool = True):
-    """A linear layer (dims=0), or a convolution that keeps the size; weights N(0, 2 / (1.04 · fan in)), biases 0."""
+def convolution(
+    dims: int, width: int, out: int, kernel: int = 3, *, groups: int = 1, bias: bool = True, gain: float = LINEAR
+) -> nn.Linear | nn.Conv1d | nn.Conv2d:
+    """A linear layer (dims=0), or a convolution that keeps the size; weights N(0, gain² / fan in), biases 0."""
     layer: nn.Linear | nn.Conv1d | nn.Conv2d
     if dims == 0:
         layer = nn.Linear(width, out, bias=bias)
     else:
         make = nn.Conv1d if dims == 1 else nn.Conv2d
         layer = make(width, out, kernel, padding=kernel // 2, groups=groups, bias=bias)
-    nn.init.kaiming_normal_(layer.weight, SLOPE)
+    nn.init.normal_(layer.weight, std=gain / math.sqrt(layer.weight[0].numel()))
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
     return layer
@@ -94,10 +98,8 @@ class Block(nn.Module):
         else:
             self.enter = nn.Identity() if out == width else convolution(dims, width, out, 1)
         self.norms = nn.ModuleList([norm(out), norm(out)] if norm else [nn.Identity(), nn.Identity()])
-        self.first = convolution(dims, out, out)
-        self.last = convolution(dims, out, out, bias=False)
-        if zero:
-            nn.init.zeros_(self.last.weight)
+        self.first = convolution(dims, out, out, gain=RECTIFIED)
+        self.last = convolution(dims, out, out, bias=False, gain=0 if zero else RECTIFIED)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.enter(x)

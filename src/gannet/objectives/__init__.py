@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -15,11 +16,6 @@ from gannet.rng import Rng
 Loss = tuple[torch.Tensor, torch.Tensor | None, dict[str, torch.Tensor]]
 
 
-def adam(parameters: Iterable[nn.Parameter], **settings: Any) -> torch.optim.Optimizer:
-    """Adam in one fused kernel: on small nets the optimizer's own overhead is a visible share of a step."""
-    return torch.optim.Adam(parameters, fused=True, **settings)
-
-
 @dataclass
 class Player:
     """A net that is trained, with the optimizer that trains it.
@@ -29,7 +25,7 @@ class Player:
         rate: peak learning rate; the loop multiplies it by the recipe's schedule
         betas: Adam's decay rates; floats, because torch refuses a mixture of ints and floats
         clip: largest norm of the gradient, or None
-        make: builds the optimizer from parameters and settings; for anything that is not Adam
+        make: builds the optimizer from (parameters, lr=...); Adam where it is None
     """
 
     net: nn.Module
@@ -37,14 +33,15 @@ class Player:
     betas: tuple[float, float] = (0.0, 0.99)
     clip: float | None = None
     make: Callable[..., torch.optim.Optimizer] | None = None
-    optimizer: torch.optim.Optimizer = field(init=False)
 
-    def __post_init__(self) -> None:
+    @functools.cached_property
+    def optimizer(self) -> torch.optim.Optimizer:
+        """Built when it is first wanted: a model that only draws needs none, and torch takes seconds to import them."""
         parameters = list(self.net.parameters())
         if self.make is not None:
-            self.optimizer = self.make(parameters, lr=self.rate)
-        else:
-            self.optimizer = adam(parameters, lr=self.rate, betas=self.betas)
+            return self.make(parameters, lr=self.rate)
+        # In one fused kernel: on small nets the optimizer's own overhead is a visible share of a step.
+        return torch.optim.Adam(parameters, lr=self.rate, betas=self.betas, fused=True)
 
 
 class Objective(Protocol):

@@ -30,7 +30,8 @@ class Engine:
     """
 
     def __init__(self, precision: str = "float32", cpu: bool = False):
-        self.state = PartialState(cpu=cpu)
+        # Without an accelerator accelerate must be told so, or torchrun's processes would not find one another.
+        self.state = PartialState(cpu=cpu or not torch.accelerator.is_available())
         self.device = torch.device(self.state.device or "cpu")
         self.rank, self.world = self.state.process_index, self.state.num_processes
         self.precision = precision
@@ -95,8 +96,9 @@ class Engine:
         loss.backward(inputs=parameters)
         if self.world > 1:
             slopes = [p.grad for p in parameters if p.grad is not None]
-            flat = nn.utils.parameters_to_vector(slopes)
-            nn.utils.vector_to_parameters(self.sum(flat), slopes)
+            flat = self.sum(torch.cat([slope.reshape(-1) for slope in slopes]))
+            for slope, part in zip(slopes, flat.split([slope.numel() for slope in slopes]), strict=True):
+                slope.copy_(part.view_as(slope))
 
     def step(self, player: Player, rate: float) -> torch.Tensor:
         """One update at this share of the player's peak rate; returns the gradient's norm before clipping.

@@ -1,0 +1,214 @@
+"""The contests against their formulas, the penalties against naive twins, and the expected losses."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from gannet.data.images import Batch
+from gannet.nets.images import Critic, Generator
+from gannet.objectives import gan
+from gannet.rng import Rng
+
+REAL, FAKE = torch.tensor([2.0, -1.0, 0.5]), torch.tensor([-3.0, 1.5, 0.0])
+log, sigmoid = torch.log, torch.sigmoid
+FORMULAS = {  # written as the papers write them
+    "nonsaturating": (-(log(sigmoid(REAL)) + log(1 - sigmoid(FAKE))), -log(sigmoid(FAKE))),
+    "hinge": ((1 - REAL).clamp(min=0) + (1 + FAKE).clamp(min=0), -FAKE),
+    "wasserstein": (FAKE - REAL, -FAKE),
+    "relativistic": (-log(sigmoid(REAL - FAKE)), -log(sigmoid(FAKE - REAL))),
+}
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_contests_are_their_formulas(name: str) -> None:
+    contest = getattr(gan, name)
+    critic, generator = FORMULAS[name]
+    assert torch.allclose(contest.critic(REAL, FAKE), critic)
+    assert torch.allclose(contest.generator(REAL, FAKE), generator)
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_contests_expect_what_a_silent_critic_gives(name: str) -> None:
+    contest, silent = getattr(gan, name), torch.zeros(1)
+    assert contest.critic(silent, silent).item() == pytest.approx(contest.expect["critic"])
+    assert contest.generator(silent, silent).item() == pytest.approx(contest.expect["generator"])
+
+
+def test_expected_values_by_hand() -> None:
+    assert gan.nonsaturating.expect == pytest.approx({"critic": 2 * math.log(2), "generator": math.log(2)})
+    assert gan.relativistic.expect == pytest.approx({"critic": math.log(2), "generator": math.log(2)})
+
+
+@pytest.fixture
+def wave() -> nn.Module:
+    """A smooth critic of 12 numbers in float64, so that only the method's own error shows."""
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Flatten(), nn.Linear(12, 16), nn.Tanh(), nn.Linear(16, 1), nn.Flatten(0)).double()
+
+
+def test_exact_penalty_against_a_loop(wave: nn.Module) -> None:
+    x = torch.randn(4, 3, 2, 2, dtype=torch.float64)
+    naive = []
+    for one in x:
+        one = one[None].clone().requires_grad_()
+        wave(one).backward()
+        naive.append(one.grad.square().sum())
+    assert torch.allclose(gan.zero_centred(lambda x, y: wave(x), x, None), torch.stack(naive))
+
+
+def test_differences_equal_the_exact_penalty_up_to_sigma_squared(wave: nn.Module) -> None:
+    # E over n ~ N(0, I) is taken exactly enough by antithetic pairs of many draws, the same for each sigma.
+    x = torch.randn(1, 3, 2, 2, dtype=torch.float64)
+    exact = gan.zero_centred(lambda x, y: wave(x), x, None).item()
+    n = torch.randn(200_000, 3, 2, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    noise = torch.cat([n, -n])
+    slope = torch.autograd.functional.jacobian(lambda x: wave(x), x).flatten()
+    first_order = (noise.flatten(1) @ slope).square().mean().item()  # what sigma -> 0 gives with these draws
+    with torch.no_grad():
+        estimate = {s: gan.squared_slope(wave(x + s * noise), wave(x), s).mean().item() for s in (0.4, 0.2, 0.1, 0.05)}
+    errors = [abs(value - first_order) for value in estimate.values()]
+    for wide, narrow in itertools.pairwise(errors):
+        assert 3.5 < wide / narrow < 4.5, errors  # half the step, a quarter of the error
+    assert estimate[0.05] == pytest.approx(exact, rel=0.01)
+
+
+def test_lipschitz_penalty_of_a_known_slope() -> None:
+    def critic(x, y):
+        return 3 * x.flatten(1)[:, 0]
+
+    x = torch.randn(4, 1, 2, 2)
+    assert torch.allclose(gan.lipschitz(critic, x, x + 1, None, torch.rand(4)), torch.full((4,), 4.0))
+
+
+def small(**words) -> gan.Gan:
+    torch.manual_seed(0)
+    return gan.Gan(Generator(8, 1, width=8), Critic(8, 1, width=8), **words)
+
+
+def batch(n: int = 8) -> Batch:
+    return Batch(torch.rand(n, 1, 8, 8) * 2 - 1, torch.zeros(n, dtype=torch.int64))
+
+
+@pytest.mark.parametrize("penalty", ["differences", "exact", "lipschitz", "none"])
+def test_each_player_moves_only_its_own_net(penalty: str) -> None:
+    objective = small(penalty=penalty)
+    for player in objective.players:
+        for net in (objective.generator, objective.critic):
+            net.zero_grad()
+        values, weights, _ = objective.loss(player, batch(), Rng(0, 0, player))
+        assert values.shape == (8,)
+        assert weights is None
+        own = list(objective.players[player].net.parameters())
+        values.mean().backward(inputs=own)
+        assert all(p.grad is not None for p in own)
+    # the critic's step sees generated pictures without their history
+    values, _, _ = objective.loss("critic", batch(), Rng(0, 0, "critic"))
+    slopes = torch.autograd.grad(values.sum(), list(objective.generator.parameters()), allow_unused=True)
+    assert all(slope is None for slope in slopes)
+
+
+def test_differences_in_the_loss_are_the_naive_ones() -> None:
+    objective, x = small(gamma=2.0, sigma=0.1, share=4), batch(8)
+    nn.init.normal_(objective.critic.trunk[0].last.weight, std=0.1)
+    values, _, seen = objective.loss("critic", x, Rng(0, 0, "critic"))
+    rng = Rng(0, 0, "critic")
+    with torch.no_grad():
+        fake, critic = objective.generator(rng.normal(8, 64)), objective.critic
+        expected = nn.functional.softplus(critic(fake) - critic(x.x_NCHW))
+        for group in (x.x_NCHW[::4], fake[::4]):
+            moved = group + 0.1 * rng.normal(2, 1, 8, 8)
+            expected[::4] += 2.0 * ((critic(moved) - critic(group)) / 0.1).square() * 4 / 2
+    assert torch.allclose(values, expected, rtol=1e-3, atol=1e-5)
+    assert seen["penalty"] > 0
+
+
+def test_the_penalty_is_float32_under_autocast() -> None:
+    # One step so small that bfloat16 logits (8 bits) cannot hold their difference; real pictures only, which are
+    # the same in both precisions.
+    objective, x = small(sigma=1e-3, share=1), batch(8).x_NCHW
+    critic = objective.critic
+    with torch.no_grad():
+        moved = x + 1e-3 * torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
+        plain = gan.squared_slope(critic(moved), critic(x), 1e-3).mean()
+        with torch.autocast("cpu", torch.bfloat16):
+            rounded = gan.squared_slope(critic(moved).float(), critic(x).float(), 1e-3).mean()
+    assert not 0.5 < rounded / plain < 2  # what the engine's precision alone would give
+    with torch.autocast("cpu", torch.bfloat16):
+        kept = objective.loss("critic", Batch(x, torch.zeros(8)), Rng(0, 0, "critic"))[2]["penalty"]
+    with torch.no_grad():
+        full = objective.loss("critic", Batch(x, torch.zeros(8)), Rng(0, 0, "critic"))[2]["penalty"]
+    assert kept == pytest.approx(full.item(), rel=0.2)  # the generated half is drawn in bfloat16
+
+
+def test_a_relativistic_last_bias_has_no_gradient() -> None:
+    bias = torch.zeros(1, requires_grad=True)
+    gan.relativistic.critic(REAL + bias, FAKE + bias).sum().backward()
+    assert bias.grad.item() == 0
+
+
+def test_the_average_follows_with_its_half_life() -> None:
+    objective = small(half_life=100)
+    objective.after(0.5, 1_000_000)  # starts as a copy, then the generator jumps by 1
+    before = copy.deepcopy(objective.average)
+    with torch.no_grad():
+        for p in objective.generator.parameters():
+            p += 1
+    for p, q in zip(objective.average.parameters(), objective.generator.parameters(), strict=True):
+        p.data.copy_(q.data - 1)
+    objective.after(0.5, 1_000_100)
+    for old, new in zip(before.parameters(), objective.average.parameters(), strict=True):
+        assert torch.allclose(new - old, torch.full_like(old, 0.5), atol=1e-5)
+
+
+def test_early_on_the_average_forgets_the_untrained_start() -> None:
+    objective = small(half_life=1e9)
+    start = copy.deepcopy(objective.average.start.weight)
+    with torch.no_grad():
+        for p in objective.generator.parameters():
+            p += 1
+    for examples in range(10, 1000, 10):
+        objective.after(0, examples)
+    moved = (objective.average.start.weight - start).mean()
+    assert moved > 0.99
+
+
+def test_batch_statistics_keep_real_and_generated_apart() -> None:
+    critic = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(64), nn.Linear(64, 1), nn.Flatten(0))
+
+    class Judge(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = critic
+
+        def forward(self, x, y=None):
+            return self.net(x)
+
+    objective = gan.Gan(Generator(8, 1, width=8), Judge(), penalty="none")
+    assert not objective.joint
+    x = batch(8).x_NCHW
+    alone, beside = objective.judge([(x, None)])[0], objective.judge([(x, None), (x * 5, None)])[0]
+    assert torch.equal(alone, beside)
+
+
+def test_picture_k_is_the_same_whatever_n_is() -> None:
+    objective = small()
+    many = objective.sample(150, seed=3)
+    for n in (1, 5, 64, 65):
+        assert torch.equal(objective.sample(n, seed=3), many[:n])
+    assert not torch.equal(objective.sample(5, seed=4), many[:5])
+
+
+def test_gamma_is_suggested_from_pixels_and_batch() -> None:
+    assert gan.suggest_gamma(28, 1, 32) == 0.1
+    assert gan.suggest_gamma(64, 3, 32) > gan.suggest_gamma(32, 3, 32) > gan.suggest_gamma(32, 3, 128)
+
+
+def test_unknown_penalty() -> None:
+    with pytest.raises(ValueError, match="'r3'"):
+        small(penalty="r3")

@@ -1,0 +1,110 @@
+"""The residual block and the nets made of it: shapes for every size, identity at the start, no picture sees another."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from gannet.nets import dcgan, dense, images
+from gannet.nets.residual import Block, Resize, Trunk, depth_to_space, halvings, space_to_depth
+
+
+@pytest.mark.parametrize("pixels", [8, 9, 10, 16, 27, 28, 32, 48, 64, 100, 128])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("classes", [0, 10])
+def test_generator_and_critic_of_any_size(pixels: int, channels: int, classes: int) -> None:
+    generator = images.Generator(pixels, channels, classes=classes, width=16)
+    critic = images.Critic(pixels, channels, classes=classes, width=16)
+    y = torch.tensor([0, 1, 2]) if classes else None
+    x = generator(torch.randn(3, generator.noise), y)
+    assert x.shape == (3, channels, pixels, pixels)
+    assert x.abs().max() <= 1
+    assert critic(x, y).shape == (3,)
+
+
+@pytest.mark.parametrize(("pixels", "channels"), [(7, 1), (129, 3), (28, 2)])
+def test_sizes_that_cannot_be(pixels: int, channels: int) -> None:
+    for make in (images.Generator, images.Critic):
+        with pytest.raises(ValueError, match=f"{pixels} pixels and {channels} channels"):
+            make(pixels, channels)
+
+
+@pytest.mark.parametrize("kind", [dcgan, dense])
+@pytest.mark.parametrize("pixels", [8, 28, 32])
+def test_peer_and_baseline(kind, pixels: int) -> None:
+    generator, critic = kind.Generator(pixels, 1), kind.Critic(pixels, 1)
+    x = generator(torch.randn(3, generator.noise))
+    assert x.shape == (3, 1, pixels, pixels)
+    assert critic(x).shape == (3,)
+
+
+def test_the_tutorials_generator_ends_in_784() -> None:
+    generator = dense.Generator(28, 1)
+    assert generator.noise == 100
+    assert generator.finish.out_features == 784
+
+
+@pytest.mark.parametrize("dims", [0, 1, 2])
+def test_an_untrained_trunk_is_the_identity(dims: int) -> None:
+    x = torch.randn(2, 8, *[6] * dims)
+    assert torch.equal(Trunk([8], 4, dims=dims)(x), x)
+
+
+def test_a_block_is_its_equation() -> None:
+    block = Block(4, zero=False)
+    x = torch.randn(2, 4, 5, 5)
+    lrelu = nn.LeakyReLU(0.2)
+    expected = x + block.last(lrelu(block.first(lrelu(x))))
+    assert torch.allclose(block(x), expected)
+
+
+def test_up_and_down() -> None:
+    x = torch.randn(2, 8, 6, 6)
+    assert Block(8, 4, resample="up")(x).shape == (2, 4, 12, 12)
+    assert Block(8, 16, resample="down")(x).shape == (2, 16, 3, 3)
+    assert Trunk([8, 16, 32], 2, resample="down")(torch.randn(1, 8, 16, 16)).shape == (1, 32, 4, 4)
+    with pytest.raises(ValueError, match="dims is 0"):
+        Block(8, dims=0, resample="up")
+
+
+def test_resize_down_is_a_strided_convolution() -> None:
+    # The naive twin: a 2×2 convolution of stride 2 with the same weights.
+    resize = Resize(3, 5, "down")
+    x = torch.randn(2, 3, 8, 8)
+    weight = resize.mix.weight.view(5, 3, 2, 2)
+    naive = nn.functional.conv2d(x, weight, resize.mix.bias, stride=2)
+    assert torch.allclose(resize(x), naive, atol=1e-6)
+
+
+def test_space_and_depth_are_inverse() -> None:
+    x = torch.randn(2, 3, 8, 8)
+    assert torch.equal(depth_to_space(space_to_depth(x)), x)
+
+
+@pytest.mark.parametrize(("pixels", "times"), [(8, 1), (16, 1), (28, 2), (32, 2), (64, 3), (128, 4)])
+def test_halvings(pixels: int, times: int) -> None:
+    assert halvings(pixels) == times
+
+
+def test_no_picture_sees_another_and_every_pixel_counts() -> None:
+    critic = images.Critic(28, 1, width=8)
+    for parameter in critic.parameters():  # zero layers would hide what depends on what
+        nn.init.normal_(parameter, std=0.1)
+    x = torch.randn(3, 1, 28, 28, requires_grad=True)
+    (slope,) = torch.autograd.grad(critic(x)[1], x)
+    assert slope[0].abs().max() == 0
+    assert slope[2].abs().max() == 0
+    assert (slope[1] != 0).all()
+
+
+def test_noise_and_class_are_used() -> None:
+    generator = images.Generator(8, 1, classes=3, width=8)
+    z = torch.randn(2, generator.noise)
+    y = torch.tensor([0, 0])
+    x = generator(z, y)
+    assert not torch.allclose(x[0], x[1])
+    assert not torch.allclose(x, generator(z, y + 1))
+    critic = images.Critic(8, 1, classes=3, width=8)
+    nn.init.normal_(critic.embed.weight)
+    assert not torch.allclose(critic(x, y), critic(x, y + 1))

@@ -1,0 +1,78 @@
+"""Two processes at half the batch are one process: gloo, SGD, float32 (Adam would turn rounding noise into a difference)."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+SCRIPT = """
+import functools, sys
+import torch
+from gannet.data import images
+from gannet.nets.images import Critic, Generator
+from gannet.objectives import gan
+from gannet.recipe import constant
+from gannet.training import loop
+from gannet.training.engine import Engine
+
+torch.manual_seed(0)
+data = images.load("bars")
+make = functools.partial(torch.optim.SGD, momentum=0.0)
+objective = gan.Gan(Generator(8, 1, width=8, classes=2), Critic(8, 1, width=8, classes=2), classes=2, rate=0.05, make=make,
+                    penalty=sys.argv[2])
+for net in (objective.generator, objective.critic):  # zero layers would hide differences
+    for parameter in net.parameters():
+        if not parameter.any():
+            torch.nn.init.normal_(parameter, std=0.1)
+engine = Engine(cpu=True)
+engine.prepare(objective)
+loop.fit(objective, data, engine, batch=16, steps=20, schedule=constant, seed=0)
+weights = {f"{n}.{k}": v for n, p in objective.players.items() for k, v in p.net.state_dict().items()}
+torch.save({"weights": weights, "world": engine.world}, f"{sys.argv[1]}-{engine.rank}.pt")
+"""
+
+
+def free_port() -> str:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
+
+
+def launch(name: str, processes: int, penalty: str) -> list[dict]:
+    Path("train.py").write_text(SCRIPT)
+    settings = {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable]
+    if processes > 1:
+        torchrun = ["-m", "torch.distributed.run", "--nproc_per_node", str(processes), "--master_addr", "127.0.0.1"]
+        command += [*torchrun, "--master_port", free_port()]
+    done = subprocess.run([*command, "train.py", name, penalty], env=os.environ | settings, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return [torch.load(f"{name}-{rank}.pt", weights_only=True) for rank in range(processes)]
+
+
+@pytest.mark.parametrize("penalty", ["differences", "exact"])
+def test_two_processes_give_the_weights_of_one(penalty: str) -> None:
+    one, (first, second) = launch("one", 1, penalty)[0], launch("two", 2, penalty)
+    assert (one["world"], first["world"], second["world"]) == (1, 2, 2)
+    for name, tensor in one["weights"].items():
+        assert torch.equal(first["weights"][name], second["weights"][name]), name
+        assert torch.allclose(first["weights"][name], tensor, rtol=0, atol=1e-5), name
+
+
+def test_the_command_runs_on_two_processes_and_says_so() -> None:
+    settings = os.environ | {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
+    torchrun = ["-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_addr", "127.0.0.1"]
+    port = ["--master_port", free_port()]
+    words = ["-m", "gannet", "train", "digits", "--size", "tiny", "--data", "bars", "--steps", "20"]
+    done = subprocess.run([sys.executable, *torchrun, *port, *words], env=settings, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "2 processes" in done.stderr
+    assert sorted(path.name for path in Path("runs").iterdir()) == ["digits-1"]  # one run, not one each
+    assert done.stdout.split() == ["runs/digits-1"]

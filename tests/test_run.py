@@ -1,0 +1,442 @@
+"""The run folder: resume bit for bit, whatever ends a run; loading from the folder alone; bad folders in one line."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from conftest import Command, one_line
+from gannet import files, folders, recipe, run
+from gannet.data import Ledger, keeping
+from gannet.data.images import Batch, Images
+from gannet.errors import Wrong
+from gannet.objectives import Player
+from gannet.rng import Rng
+from gannet.training import loop
+from gannet.training.engine import Engine
+
+RECIPES = [card.name for card in recipe.available()]
+WORDS = ("--size", "tiny", "--data", "bars")
+
+
+def weights(folder: Path | str) -> dict[str, torch.Tensor]:
+    """Every tensor of the newest checkpoint, by a path of names."""
+    found: dict[str, torch.Tensor] = {}
+
+    def walk(value: object, name: str) -> None:
+        if isinstance(value, torch.Tensor):
+            found[name] = value
+        elif isinstance(value, dict):
+            for key, inner in value.items():
+                walk(inner, f"{name}.{key}")
+
+    walk(torch.load(folders.checkpoints(Path(folder))[-1], weights_only=True), "")
+    return found
+
+
+def assert_equal(one: Path | str, other: Path | str) -> None:
+    a, b = weights(one), weights(other)
+    assert a.keys() == b.keys()
+    assert len(a) > 10
+    for name in a:
+        assert torch.equal(a[name], b[name]), name
+
+
+def drop_to(folder: Path, step: int) -> None:
+    """Leave the folder as a kill after this step's checkpoint would have."""
+    for path in folders.checkpoints(folder):
+        if folders.step_of(path) > step:
+            path.unlink()
+    (folder / "README.md").unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_ten_and_ten_steps_are_twenty(name: str) -> None:
+    """Uninterrupted, against the same run whose objects were thrown away half way."""
+    flags = recipe.resolve(recipe.find(name), {"size": "tiny", "data": "bars"})
+
+    def steps(objective, start: int, stop: int) -> None:
+        engine.prepare(objective)
+        settings = {"batch": made.batch, "steps": 20, "schedule": made.schedule, "seed": 0}
+        loop.fit(objective, made.data, engine, **settings, start=start, stop=stop)
+
+    def fresh() -> recipe.Recipe:
+        torch.manual_seed(0)
+        return recipe.build(recipe.find(name), flags)
+
+    engine = Engine()
+    made = fresh()
+    steps(made.objective, 0, 20)
+    run.save_checkpoint(Path("whole"), made.objective, 20)
+    made = fresh()
+    steps(made.objective, 0, 10)
+    run.save_checkpoint(Path("parts"), made.objective, 10)
+    torch.manual_seed(99)  # a resumed process begins anywhere
+    made = fresh()
+    assert run.restore(Path("parts"), made.objective, engine) == 10
+    steps(made.objective, 10, 20)
+    run.save_checkpoint(Path("parts"), made.objective, 20)
+    assert_equal("whole", "parts")
+
+
+def start(*words: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "gannet", "train", *words]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def wait_for_checkpoint(folder: Path, process: subprocess.Popen[str], after: int = 0) -> None:
+    deadline = time.monotonic() + 60
+    while not any(folders.step_of(path) > after for path in folders.checkpoints(folder)):
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_killed_resumed_and_loaded_in_fresh_processes(name: str, gannet: Command) -> None:
+    """The whole path of every recipe: train, kill -9, the same command again, sample with the data out of reach."""
+    words = (name, *WORDS, "--steps", "200", "--out", "killed")
+    process = start(*words)
+    wait_for_checkpoint(Path("killed"), process)
+    process.kill()
+    process.communicate()
+    done = [folders.step_of(path) for path in folders.checkpoints(Path("killed"))]
+    assert done
+    assert done[-1] < 200
+    again = gannet("train", *words)
+    assert f"going on at step {done[-1]} of 200" in again.stderr
+    assert again.stdout.strip() == "killed"
+    gannet("train", name, *WORDS, "--steps", "200", "--out", "whole")
+    assert_equal("killed", "whole")
+    steps = [json.loads(line)["step"] for line in Path("killed/metrics.jsonl").read_text().splitlines()]
+    assert steps == sorted(set(steps))  # what the kill left behind was dropped, nothing is there twice
+    assert steps[-1] == 200
+
+    gannet("sample", "killed", "-n", "3", "--out", "drawn", "--seed", "5", GANNET_HOME="/nonexistent/cache")
+    assert sorted(path.name for path in Path("drawn").glob("*.png")) == ["00000.png", "00001.png", "00002.png", "grid.png"]
+    here = run.load("whole").sample(3, seed=5)
+    assert here.dtype == np.uint8
+    assert here.shape == (3, 8, 8, 1)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_and_stops(number: signal.Signals, gannet: Command) -> None:
+    words = ("digits", *WORDS, "--steps", "3000", "--out", "stopped")
+    process = start(*words)
+    wait_for_checkpoint(Path("stopped"), process)
+    time.sleep(0.15)  # into the next interval
+    process.send_signal(number)
+    complaint = process.communicate(timeout=60)[1].strip().splitlines()[-1]
+    assert process.returncode == 1
+    step = folders.step_of(folders.checkpoints(Path("stopped"))[-1])
+    one_line(complaint, f"stopped at step {step} of 3000", "the same command goes on")
+    assert step % json.loads(Path("stopped/recipe.json").read_text())["checkpoint_every"], "saved where it stood"
+    assert run.load("stopped").sample(1).shape == (1, 8, 8, 1)  # an unfinished run draws too
+
+
+@pytest.fixture
+def trained() -> Path:
+    """A finished run of 20 steps."""
+    return run.train("digits", size="tiny", data="bars", steps=20, out="trained").folder
+
+
+def test_a_run_folder_holds_what_the_design_says(trained: Path) -> None:
+    names = {path.name for path in trained.iterdir()} - {".lock"}
+    assert names == {"recipe.json", "model.safetensors", "metrics.jsonl", "samples", "resume", "README.md"}
+    assert len(folders.checkpoints(trained)) == 2
+    record = json.loads((trained / "recipe.json").read_text())
+    assert record["arguments"]["size"] == "tiny"
+    assert record["data"]["bars/train"]["items"] == 2000
+    card = (trained / "README.md").read_text()
+    for part in (record["command"], "samples/last.png", "CC0", "bytes / 127.5 - 1", torch.__version__):
+        assert part in card
+    from PIL import Image
+
+    with Image.open(trained / "samples" / "learning.gif") as film:
+        assert film.n_frames <= len(list((trained / "samples").glob("[0-9]*.png")))
+    losses = [json.loads(line) for line in (trained / "metrics.jsonl").read_text().splitlines()]
+    assert {"step", "examples", "seconds", "critic", "generator", "critic.penalty", "rate"} <= losses[-1].keys()
+
+
+def test_the_written_command_makes_the_same_run(trained: Path) -> None:
+    import gannet
+
+    record = json.loads((trained / "recipe.json").read_text())
+    again = eval(record["command"].replace(")", ", out='again')"), {"gannet": gannet})
+    assert_equal(trained, again.folder)
+
+
+def test_the_same_command_goes_on_and_a_finished_one_starts_anew(gannet: Command) -> None:
+    words = ("digits", *WORDS, "--steps", "20")
+    assert gannet("train", *words).stdout.strip() == "runs/digits-1"
+    drop_to(Path("runs/digits-1"), 19)
+    assert gannet("train", *words).stdout.strip() == "runs/digits-1"  # unfinished: goes on
+    assert gannet("train", *words).stdout.strip() == "runs/digits-2"  # finished: a new number
+    drop_to(Path("runs/digits-2"), 19)
+    assert gannet("train", *words, "--new").stdout.strip() == "runs/digits-3"
+    assert gannet("train", *words, "--seed", "1").stdout.strip() == "runs/digits-4"
+    listed = json.loads(gannet("list", "--json").stdout)
+    assert [(r["folder"], r["finished"]) for r in listed["runs"]] == [
+        ("runs/digits-1", True),
+        ("runs/digits-2", False),
+        ("runs/digits-3", True),
+        ("runs/digits-4", True),
+    ]
+    assert [r["name"] for r in listed["recipes"]] == RECIPES
+
+
+def test_a_finished_folder_is_finished_and_more_lengthens_it(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = weights(trained)
+    run.train("digits", size="tiny", data="bars", steps=20, out=trained)
+    assert "is finished" in capsys.readouterr().err
+    assert all(torch.equal(before[name], tensor) for name, tensor in weights(trained).items())
+    longer = run.train("digits", size="tiny", data="bars", steps=20, out=trained, more=10)
+    assert longer.record["steps"] == 30
+    assert folders.step_of(folders.checkpoints(trained)[-1]) == 30
+    # and again, although the request still says 20
+    assert run.train("digits", size="tiny", data="bars", out=trained, more=5).record["lengthened"] == [10, 5]
+
+
+def test_a_resume_with_other_arguments_says_which(trained: Path) -> None:
+    with pytest.raises(Wrong) as error:
+        run.train("digits", size="tiny", data="bars", steps=30, rate=1e-4, out=trained)
+    one_line(str(error.value), "rate 0.002 -> 0.0001", "steps 20 -> 30", trained)
+    assert error.value.status == 2
+
+
+def test_a_resume_on_other_data_is_refused(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drop_to(trained, 19)
+    from gannet.data import toys
+
+    fewer = toys.bars
+    monkeypatch.setattr(toys, "bars", lambda n, **words: fewer(n - 1, **words))
+    with pytest.raises(Wrong) as error:
+        run.train("digits", size="tiny", data="bars", steps=20, out=trained)
+    one_line(str(error.value), "items of bars/train was 2000", "1999")
+
+
+def test_minutes_fix_the_number_of_steps_once() -> None:
+    made = run.train("digits", size="tiny", data="bars", minutes=0.05)
+    record = json.loads((made.folder / "recipe.json").read_text())
+    assert record["minutes"] == 0.05
+    assert record["steps"] > 20
+    # Timing the first steps has left no trace: the same number of steps gives the same weights.
+    twin = run.train("digits", size="tiny", data="bars", steps=record["steps"], out="twin")
+    assert_equal(made.folder, twin.folder)
+
+
+def test_loading_leaves_the_callers_random_numbers_alone(trained: Path) -> None:
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    torch.manual_seed(7)
+    run.load(trained).sample(2)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_classes_are_learnt_and_asked_for(gannet: Command) -> None:
+    made = run.train("digits", size="tiny", data="bars", steps=10, classes=True, out="kinds")
+    assert made.classes == ["across", "down"]
+    assert np.array_equal(made.sample(4, label="down"), made.sample(4, label=1))
+    assert not np.array_equal(made.sample(4, label=0), made.sample(4, label=1))
+    gannet("sample", "kinds", "-n", "2", "--class", "down", "--out", "down")
+    one_line(gannet("sample", "kinds", "--class", "7", status=2).stderr, "7", "across, down")
+
+
+def test_a_class_of_a_run_without(trained: Path) -> None:
+    with pytest.raises(Wrong) as error:
+        run.load(trained).sample(1, label=7)
+    one_line(str(error.value), "class 7", "gannet train digits --classes")
+
+
+def test_drawing_again_leaves_exactly_n_and_never_other_peoples_files(trained: Path) -> None:
+    loaded = run.load(trained)
+    run.draw_into(loaded, Path("drawn"), 12)
+    run.draw_into(loaded, Path("drawn"), 3, seed=1)
+    assert sorted(path.name for path in Path("drawn").glob("0*.png")) == ["00000.png", "00001.png", "00002.png"]
+    Path("mine").mkdir()
+    Path("mine/00009.png").write_text("mine")
+    with pytest.raises(Wrong) as error:
+        run.draw_into(loaded, Path("mine"), 3)
+    one_line(str(error.value), "mine", "another --out")
+    assert [path.name for path in Path("mine").iterdir()] == ["00009.png"]
+
+
+def test_own_recipe_runs_resumes_and_asks_for_trust(gannet: Command) -> None:
+    gannet("eject", "digits", "--out", "mine.py")
+    text = Path("mine.py").read_text().replace("def digits(", "def own_digits(").replace('"tiny": (8,', '"tiny": (16,')
+    Path("mine.py").write_text(text)
+    words = ("./mine.py", *WORDS, "--steps", "10")
+    assert gannet("train", *words).stdout.strip() == "runs/mine-1"
+    one_line(gannet("sample", "runs/mine-1", status=1).stderr, "runs/mine-1", "--trust")
+    gannet("sample", "runs/mine-1", "--trust", "-n", "1")
+    Path("mine.py").unlink()
+    gannet("sample", "runs/mine-1", "--trust", "-n", "1")  # the folder holds its own copy
+
+
+def break_model(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def break_record(folder: Path) -> None:
+    path = folder / "recipe.json"
+    path.write_text(path.read_text()[:100])
+
+
+def poison_model(folder: Path) -> None:
+    tensors = load_file(folder / "model.safetensors")
+    tensors["generator.start.weight"][0, 0] = float("nan")
+    save_file(tensors, folder / "model.safetensors")
+
+
+def newer(folder: Path) -> None:
+    record = json.loads((folder / "recipe.json").read_text()) | {"format": 99, "gannet": "9.9"}
+    (folder / "recipe.json").write_text(json.dumps(record))
+
+
+FOLDERS = {
+    "missing": (shutil.rmtree, ["no run folder there"]),
+    "no record": (lambda folder: (folder / "recipe.json").unlink(), ["recipe.json is missing"]),
+    "no model": (lambda folder: (folder / "model.safetensors").unlink(), ["has not saved a model yet"]),
+    "truncated record": (break_record, ["recipe.json is damaged"]),
+    "truncated model": (break_model, ["model is damaged", "model.safetensors"]),
+    "newer": (newer, ["format 99", "gannet 9.9", "pip install -U gannet"]),
+    "nan": (poison_model, ["not finite", "start.weight"]),
+}
+
+
+@pytest.mark.parametrize("what", FOLDERS)
+def test_bad_run_folders(what: str, trained: Path) -> None:
+    damage, parts = FOLDERS[what]
+    damage(trained)
+    with pytest.raises(Wrong) as error:
+        run.load(trained)
+    one_line(str(error.value), trained, *parts)
+    assert error.value.status == 1
+
+
+def test_bad_checkpoints(trained: Path) -> None:
+    drop_to(trained, 19)
+    path = folders.checkpoints(trained)[-1]
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(Wrong) as error:
+        run.train("digits", size="tiny", data="bars", steps=20, out=trained)
+    one_line(str(error.value), "damaged", path)
+    path.write_bytes(whole)
+    state = torch.load(path, weights_only=True)
+    next(iter(state["nets"]["critic"].values()))[0] = float("inf")
+    torch.save(state, path)
+    with pytest.raises(Wrong) as error:
+        run.train("digits", size="tiny", data="bars", steps=20, out=trained)
+    one_line(str(error.value), "not finite", path)
+
+
+def test_a_loss_that_is_not_finite_stops_before_the_update(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drop_to(trained, 19)
+    before = weights(trained)
+
+    def poisoned(self: Images, n: int, rng: Rng) -> Batch:
+        return Batch(torch.full((n, 1, 8, 8), float("nan")), torch.zeros(n, dtype=torch.int64))
+
+    monkeypatch.setattr(Images, "batch", poisoned)
+    with pytest.raises(loop.NotFinite) as error:
+        run.train("digits", size="tiny", data="bars", steps=20, out=trained)
+    last = folders.checkpoints(trained)[-1]
+    step = folders.step_of(last) + 1
+    one_line(str(error.value), f"critic's loss at step {step} is not finite", "a value in the data", last, "--rate")
+    assert all(torch.equal(before[name], tensor) for name, tensor in weights(trained).items())
+
+
+def test_a_gradient_that_is_not_finite_stops_before_the_update() -> None:
+    engine, net = Engine(), torch.nn.Linear(2, 1, bias=False)
+    player = Player(net)
+    before = net.weight.detach().clone()
+    engine.backward(torch.sqrt(net.weight.sum() - net.weight.sum()), player)  # its value is 0, its slope is not finite
+    assert not torch.isfinite(engine.step(player, 1.0))
+    assert torch.equal(net.weight, before)
+
+
+def test_a_full_disk_loses_nothing(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drop_to(trained, 19)
+    before = {path: path.read_bytes() for path in trained.rglob("*") if path.is_file()}
+
+    def full(*words: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        with pytest.raises(Wrong) as error:
+            run.train("digits", size="tiny", data="bars", steps=20, out=trained)
+    one_line(str(error.value), "the disk is full", trained)
+    assert {path: path.read_bytes() for path in trained.rglob("*") if path.is_file()} == before
+    run.train("digits", size="tiny", data="bars", steps=20, out=trained)  # with room again, the same command goes on
+
+
+def test_a_place_that_cannot_be_written() -> None:
+    Path("runs").write_text("a file where the folder should be")
+    with pytest.raises(Wrong) as error:
+        run.train("digits", size="tiny", data="bars", steps=5)
+    one_line(str(error.value), "cannot be written", "runs")
+
+
+def test_two_processes_do_not_train_in_one_folder(trained: Path) -> None:
+    import contextlib
+
+    drop_to(trained, 19)
+    with contextlib.ExitStack() as stack:
+        assert folders.lock(trained, stack)
+        with pytest.raises(Wrong) as error:
+            run.train("digits", size="tiny", data="bars", steps=20, out=trained)
+        one_line(str(error.value), "another process is training", trained)
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        ({"minutes": 1, "steps": 5}, ["keep one"]),
+        ({"steps": 0}, ["--steps must be above 0", "0"]),
+        ({"minutes": -1}, ["--minutes must be above 0", "-1"]),
+        ({"more": 5}, ["--out"]),
+        ({"precision": "float8"}, ["float8", "bfloat16"]),
+        ({"seed": "one"}, ["seed must be a whole number", "'one'"]),
+        ({"sede": 1}, ["sede", "seed"]),
+        ({"size": "huge"}, ["size must be one of tiny, small, base", "'huge'"]),
+    ],
+)
+def test_bad_arguments_from_python(words: dict, parts: list[str]) -> None:
+    with pytest.raises(Wrong) as error:
+        run.train("digits", **({"size": "tiny", "data": "bars"} | words))
+    one_line(str(error.value), *parts)
+    assert error.value.status == 2
+    assert not Path("runs").exists()
+
+
+def test_nothing_is_half_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    path = Path("note.txt")
+    files.write_text(path, "old")
+    with pytest.raises(RuntimeError), files.beside(path) as part:
+        part.write_text("new, but")
+        raise RuntimeError("killed here")
+    assert path.read_text() == "old"
+    assert list(Path().iterdir()) == [path]
+
+
+def test_data_are_recalled_without_being_opened(trained: Path) -> None:
+    record = folders.read_record(trained)
+    with keeping(Ledger(facts=record["data"], recalled=True)):
+        made = recipe.build(recipe.find("digits"), record["arguments"])
+    assert len(made.data) == 2000
+    assert len(made.data.x_NCHW) == 0
