@@ -224,7 +224,7 @@ def _fill(dataset: Dataset, target: Path, progress: Progress) -> None:
             reasons.append(f"{mirror.where}: {failure}")
             if progress is show and sys.stderr.isatty():
                 print("\r\x1b[K", end="", file=sys.stderr, flush=True)  # the live line
-            log.warning("%s %s", dataset.name, reasons[-1])
+            log.warning("%s is not to be had from %s; trying on", dataset.name, reasons[-1].replace(": ", " (", 1) + ")")
         missing = [file for file in missing if _fault(target / file.name, file)]
         if not missing:
             break
