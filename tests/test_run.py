@@ -212,7 +212,7 @@ def test_a_finished_folder_is_finished_and_more_lengthens_it(trained: Path, caps
 def test_a_resume_with_other_arguments_says_which(trained: Path) -> None:
     with pytest.raises(Wrong) as error:
         run.train("digits", size="tiny", data="bars", steps=30, rate=1e-4, out=trained)
-    one_line(str(error.value), "rate 0.002 -> 0.0001", "steps 20 -> 30", trained)
+    one_line(str(error.value), "rate 0.004 -> 0.0001", "steps 20 -> 30", trained)
     assert error.value.status == 2
 
 

@@ -26,6 +26,16 @@ def check(pixels: int, channels: int) -> None:
         raise ValueError(f"pictures of 8 to 128 pixels and 1 or 3 channels, not {pixels} pixels and {channels} channels")
 
 
+def squash(x: torch.Tensor) -> torch.Tensor:
+    """tanh that never dies: tanh(x) + x / 32.
+
+    At high rates a plain tanh's inputs grow until every pixel is black or white and no gradient comes through; without
+    any tanh the empty background carries noise (docs/log.md, 2026-11-23). What is a little blacker than black is cut off
+    when bytes are made.
+    """
+    return torch.tanh(x) + x / 32
+
+
 class Generator(nn.Module):
     """Noise, and a class if there are any, to pictures.
 
@@ -49,13 +59,13 @@ class Generator(nn.Module):
         self.finish = convolution(2, widths[-1], 4 * channels)
 
     def forward(self, z_NZ: torch.Tensor, y_N: torch.Tensor | None = None) -> torch.Tensor:
-        """(N, Z) and (N,) -> pictures (N, C, H, W) in [-1, 1]."""
+        """(N, Z) and (N,) -> pictures (N, C, H, W), mostly in [-1, 1]."""
         if self.embed is not None:
             z_NZ = torch.cat([z_NZ, self.embed(y_N)], 1)
         x = self.start(z_NZ).unflatten(1, (-1, self.base, self.base)).contiguous(memory_format=torch.channels_last)
         x = F.pixel_shuffle(self.finish(activate(self.trunk(x))), 2)
         spare = (x.shape[-1] - self.pixels) // 2
-        return torch.tanh(x[..., spare : spare + self.pixels, spare : spare + self.pixels].float())
+        return squash(x[..., spare : spare + self.pixels, spare : spare + self.pixels].float())
 
 
 class Critic(nn.Module):

@@ -20,7 +20,6 @@ from torch import nn
 Resample = Literal["up", "down"] | None
 SLOPE = 0.2  # of the leaky rectifier, as in GAN papers since DCGAN
 RECTIFIED = math.sqrt(2 / (1 + SLOPE**2))  # gain that keeps the variance behind a leaky rectifier (He et al. 2015)
-LINEAR = 1 / math.sqrt(3)  # torch's own gain: contests need small signals at first, see docs/log.md, 2026-11-23
 
 
 def activate(x: torch.Tensor) -> torch.Tensor:
@@ -29,18 +28,23 @@ def activate(x: torch.Tensor) -> torch.Tensor:
 
 
 def convolution(
-    dims: int, width: int, out: int, kernel: int = 3, *, groups: int = 1, bias: bool = True, gain: float = LINEAR
+    dims: int, width: int, out: int, kernel: int = 3, *, groups: int = 1, bias: bool = True, gain: float | None = None
 ) -> nn.Linear | nn.Conv1d | nn.Conv2d:
-    """A linear layer (dims=0), or a convolution that keeps the size; weights N(0, gain² / fan in), biases 0."""
+    """A linear layer (dims=0), or a convolution that keeps the size.
+
+    With a gain, weights N(0, gain² / fan in) and biases 0; without, as torch begins it (a gain of 1/√3, uniform): contests
+    that began with larger signals collapsed (docs/log.md, 2026-11-23).
+    """
     layer: nn.Linear | nn.Conv1d | nn.Conv2d
     if dims == 0:
         layer = nn.Linear(width, out, bias=bias)
     else:
         make = nn.Conv1d if dims == 1 else nn.Conv2d
         layer = make(width, out, kernel, padding=kernel // 2, groups=groups, bias=bias)
-    nn.init.normal_(layer.weight, std=gain / math.sqrt(layer.weight[0].numel()))
-    if layer.bias is not None:
-        nn.init.zeros_(layer.bias)
+    if gain is not None:
+        nn.init.normal_(layer.weight, std=gain / math.sqrt(layer.weight[0].numel()))
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
     return layer
 
 

@@ -107,11 +107,11 @@ def suggest_gamma(pixels: int, channels: int, batch: int) -> float:
 
     R3GAN's published weights per input value rise with resolution: 1.6e-5 at 32 pixels (CIFAR-10), 1.6e-4 at 64,
     7.6e-4 at 256 (FFHQ), about resolution^1.9, at batches of 256 to 512. Smaller batches have noisier critics and want
-    more: sqrt(512 / batch), a rule of StyleGAN2-ADA's `auto` configuration. The constant is set so that 28 grey pixels
-    at batch 32 get 0.1, which was measured (docs/log.md). A starting point, not a law: `gamma` overrules it.
+    more, here by 1 / sqrt(batch). The constant is set so that 28 grey pixels at batch 32 get 0.3, which was measured
+    (docs/log.md). A starting point, not a law: `gamma` overrules it.
     """
     values = channels * pixels**2
-    return round(0.1 * (values / 784) * (pixels / 28) ** 1.9 * math.sqrt(32 / batch), 6)
+    return round(0.3 * (values / 784) * (pixels / 28) ** 1.9 * math.sqrt(32 / batch), 6)
 
 
 class Gan:

@@ -15,7 +15,7 @@ def digits(
     size: Literal["tiny", "small", "base"] = "small",
     data: str = "mnist",
     classes: bool = False,
-    rate: float = 2e-3,
+    rate: float = 4e-3,
     gamma: float | None = None,
     seed: int = 0,
 ) -> Recipe:
