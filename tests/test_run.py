@@ -209,6 +209,21 @@ def test_a_finished_folder_is_finished_and_more_lengthens_it(trained: Path, caps
     assert run.train("digits", size="tiny", data="bars", out=trained, more=5).record["lengthened"] == [10, 5]
 
 
+def test_an_interrupted_lengthening_goes_on_and_does_not_lengthen_again(trained: Path) -> None:
+    words = {"size": "tiny", "data": "bars", "steps": 20, "out": trained, "more": 10}
+    run.train("digits", **words)
+    drop_to(trained, 29)
+    again = run.train("digits", **words)
+    assert again.record["steps"] == 30
+    assert folders.finished(trained, again.record)
+
+
+def test_bfloat16_runs_and_is_written_down() -> None:
+    made = run.train("digits", size="tiny", data="bars", steps=5, precision="bfloat16")
+    assert made.record["precision"] == "bfloat16"
+    assert all(p.dtype == torch.float32 for net in made.nets.values() for p in net.parameters())
+
+
 def test_a_resume_with_other_arguments_says_which(trained: Path) -> None:
     with pytest.raises(Wrong) as error:
         run.train("digits", size="tiny", data="bars", steps=30, rate=1e-4, out=trained)
@@ -237,11 +252,12 @@ def test_minutes_fix_the_number_of_steps_once() -> None:
     assert_equal(made.folder, twin.folder)
 
 
-def test_loading_leaves_the_callers_random_numbers_alone(trained: Path) -> None:
+def test_the_callers_random_numbers_are_left_alone(trained: Path) -> None:
     torch.manual_seed(7)
     expected = torch.rand(3)
     torch.manual_seed(7)
     run.load(trained).sample(2)
+    run.train("digits", size="tiny", data="bars", steps=2)
     assert torch.equal(torch.rand(3), expected)
 
 

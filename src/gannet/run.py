@@ -174,7 +174,7 @@ def train(
         steps: train for this many steps instead
         out: the run folder; otherwise runs/NAME-NUMBER under the current folder
         new: begin a new run even where an unfinished one could go on
-        more: lengthen the finished run in `out` by this many steps
+        more: lengthen the finished run in `out` by this many steps; an unfinished one goes on as it is
         offline: never touch the network
         precision: float32 or bfloat16
         command: what to write down as the command that made the run
@@ -200,8 +200,9 @@ def train(
             if engine.first:
                 print(f"{where} is finished ({record['steps']} steps); --more STEPS lengthens it", file=sys.stderr)
             return load(where, trust=True)
-        torch.manual_seed(arguments.get("seed", 0))
-        made = recipe.build(chosen, arguments)
+        with torch.random.fork_rng(devices=[]):  # the nets' first weights; a caller's own numbers stay as they were
+            torch.manual_seed(arguments.get("seed", 0))
+            made = recipe.build(chosen, arguments)
         engine.prepare(made.objective)
         if record is None:
             length = int(engine.broadcast(_length(made, engine, minutes, steps)))
@@ -209,7 +210,7 @@ def train(
             where = engine.agree(lambda: folders.create(where, record, chosen, stack))
         else:
             _same_data(book.facts, record)
-            if more is not None:
+            if more is not None and folders.finished(where, record):  # an interrupted lengthening goes on instead
                 record = record | {"steps": record["steps"] + more, "lengthened": [*record.get("lengthened", []), more]}
                 record["examples"] = record["steps"] * record["batch"]
                 if engine.first:

@@ -27,13 +27,13 @@ def check(pixels: int, channels: int) -> None:
 
 
 def squash(x: torch.Tensor) -> torch.Tensor:
-    """tanh that never dies: tanh(x) + x / 32.
+    """tanh that never dies: tanh(x) + x / 256.
 
-    At high rates a plain tanh's inputs grow until every pixel is black or white and no gradient comes through; without
-    any tanh the empty background carries noise (docs/log.md, 2026-11-23). What is a little blacker than black is cut off
-    when bytes are made.
+    At high rates a plain tanh's inputs grow until every pixel is black or white and no gradient comes through. The least
+    leak is enough, and a larger one lets noise into the empty background (docs/log.md, 2026-11-23). What is a little
+    blacker than black is cut off when bytes are made.
     """
-    return torch.tanh(x) + x / 32
+    return torch.tanh(x) + x / 256
 
 
 class Generator(nn.Module):
