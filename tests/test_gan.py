@@ -177,13 +177,14 @@ def test_the_average_follows_with_its_half_life() -> None:
 
 def test_early_on_the_average_forgets_the_untrained_start() -> None:
     objective = small(half_life=1e9)
-    start = copy.deepcopy(objective.average.start.weight)
+    before = copy.deepcopy(objective.average)
     with torch.no_grad():
         for p in objective.generator.parameters():
             p += 1
     for examples in range(10, 1000, 10):
         objective.after(0, examples)
-    assert torch.allclose(objective.average.start.weight, start + 1, atol=0.01)
+    for old, new in zip(before.parameters(), objective.average.parameters(), strict=True):
+        assert torch.allclose(new - old, torch.ones_like(old), atol=0.01)
 
 
 def test_batch_statistics_keep_real_and_generated_apart() -> None:

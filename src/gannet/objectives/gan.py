@@ -63,7 +63,7 @@ wasserstein = Contest(
     expect={"critic": 0.0, "generator": 0.0},
 )
 
-#: Relativistic pairs (Jolicoeur-Martineau 2018, arXiv 1807.00734; R3GAN, equation 2): only differences of logits count,
+#: Relativistic pairs (Jolicoeur-Martineau 2018, arXiv 1807.00734): only differences of logits count,
 #: so that no mode can be dropped without cost, and a last bias of the critic would have a gradient of exactly zero.
 relativistic = Contest(
     critic=lambda real, fake: F.softplus(fake - real),
