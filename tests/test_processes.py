@@ -66,12 +66,13 @@ def test_two_processes_give_the_weights_of_one(penalty: str) -> None:
         assert torch.allclose(first["weights"][name], tensor, rtol=0, atol=1e-5), name
 
 
-def test_the_command_runs_on_two_processes_and_says_so() -> None:
+@pytest.mark.parametrize("length", [["--steps", "20"], ["--minutes", "0.05"]])
+def test_the_command_runs_on_two_processes_and_says_so(length: list[str]) -> None:
     settings = os.environ | {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
     torchrun = ["-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_addr", "127.0.0.1"]
     port = ["--master_port", free_port()]
-    words = ["-m", "gannet", "train", "digits", "--size", "tiny", "--data", "bars", "--steps", "20"]
-    done = subprocess.run([sys.executable, *torchrun, *port, *words], env=settings, capture_output=True, text=True)
+    words = ["-m", "gannet", "train", "digits", "--size", "tiny", "--data", "bars", *length]
+    done = subprocess.run([sys.executable, *torchrun, *port, *words], env=settings, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert "2 processes" in done.stderr
     assert sorted(path.name for path in Path("runs").iterdir()) == ["digits-1"]  # one run, not one each

@@ -218,6 +218,17 @@ def test_an_interrupted_lengthening_goes_on_and_does_not_lengthen_again(trained:
     assert folders.finished(trained, again.record)
 
 
+def test_a_lengthened_run_is_not_finished_until_its_own_end(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(*words: object, **named: object) -> None:
+        raise RuntimeError("killed")
+
+    monkeypatch.setattr(loop, "fit", killed)
+    with pytest.raises(RuntimeError, match="killed"):
+        run.train("digits", size="tiny", data="bars", steps=20, out=trained, more=10)
+    assert not (trained / "README.md").exists()  # the old card would have told of the shorter run
+    assert not folders.finished(trained, folders.read_record(trained))
+
+
 def test_bfloat16_runs_and_is_written_down() -> None:
     made = run.train("digits", size="tiny", data="bars", steps=5, precision="bfloat16")
     assert made.record["precision"] == "bfloat16"
@@ -301,6 +312,61 @@ def test_own_recipe_runs_resumes_and_asks_for_trust(gannet: Command) -> None:
     gannet("sample", "runs/mine-1", "--trust", "-n", "1")  # the folder holds its own copy
 
 
+def test_an_edited_recipe_is_another_run(gannet: Command) -> None:
+    gannet("eject", "digits", "--out", "mine.py")
+    words = ("./mine.py", *WORDS, "--steps", "10")
+    gannet("train", *words)
+    drop_to(Path("runs/mine-1"), 9)
+    Path("mine.py").write_text(Path("mine.py").read_text().replace('"tiny": (8,', '"tiny": (16,'))
+    assert gannet("train", *words).stdout.strip() == "runs/mine-2"
+    one_line(gannet("train", *words, "--out", "runs/mine-1", status=2).stderr, "other arguments", "recipe_sha256")
+
+
+def test_a_folder_cannot_pass_off_its_code_as_shipped(trained: Path) -> None:
+    Path("evil.py").write_text("raise SystemExit('ran')")
+    record = json.loads((trained / "recipe.json").read_text()) | {"recipe": "evil.py"}
+    (trained / "recipe.json").write_text(json.dumps(record))
+    with pytest.raises(Wrong) as error:
+        run.load(trained)
+    one_line(str(error.value), "evil.py")
+
+
+OWN_DATA = """
+import torch
+from gannet.data import images
+from gannet.nets.images import Critic, Generator
+from gannet.objectives import gan
+from gannet.recipe import Recipe
+
+def own(seed: int = 0):
+    data = images.Images(torch.zeros(40, 3, 16, 16, dtype=torch.uint8), name="black", licence="mine")
+    return Recipe(data, gan.Gan(Generator(16, 3, width=8), Critic(16, 3, width=8)), batch=8, examples=80)
+"""
+
+
+def test_data_of_ones_own_in_a_recipe_of_ones_own(gannet: Command) -> None:
+    Path("own.py").write_text(OWN_DATA)
+    assert gannet("train", "own.py").stdout.strip() == "runs/own-1"
+    assert "black" in Path("runs/own-1/README.md").read_text()
+    gannet("sample", "runs/own-1", "--trust", "-n", "2")
+
+
+def test_out_is_used_as_it_is_given(gannet: Command) -> None:
+    words = ("train", "digits", *WORDS, "--steps", "5")
+    assert gannet(*words, "--out", "runs/digits").stdout.strip() == "runs/digits"
+    drop_to(Path("runs/digits"), 4)
+    assert "going on at step 4" in gannet(*words, "--out", "runs/digits").stderr
+    Path("with space/empty").mkdir(parents=True)
+    assert gannet(*words, "--out", "with space/empty").stdout.strip() == "with space/empty"
+    assert "--out 'with space/empty'" in json.loads(Path("with space/empty/recipe.json").read_text())["command"]
+
+
+def test_what_is_being_made_is_no_run(trained: Path) -> None:
+    Path("runs").mkdir()
+    shutil.copytree(trained, "runs/.digits.abc.part")
+    assert folders.runs() == []
+
+
 def break_model(folder: Path) -> None:
     path = folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-100])
@@ -347,17 +413,18 @@ def test_bad_checkpoints(trained: Path) -> None:
     drop_to(trained, 19)
     path = folders.checkpoints(trained)[-1]
     whole = path.read_bytes()
+    shutil.copyfile(path, folders.checkpoint(trained, 1))
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(Wrong) as error:
         run.train("digits", size="tiny", data="bars", steps=20, out=trained)
-    one_line(str(error.value), "damaged", path)
+    one_line(str(error.value), "damaged", path, f"deleting {path.name}")
     path.write_bytes(whole)
     state = torch.load(path, weights_only=True)
     next(iter(state["nets"]["critic"].values()))[0] = float("inf")
     torch.save(state, path)
     with pytest.raises(Wrong) as error:
         run.train("digits", size="tiny", data="bars", steps=20, out=trained)
-    one_line(str(error.value), "not finite", path)
+    one_line(str(error.value), "not finite", path, f"deleting {path.name}")
 
 
 def test_a_loss_that_is_not_finite_stops_before_the_update(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -399,6 +466,43 @@ def test_a_full_disk_loses_nothing(trained: Path, monkeypatch: pytest.MonkeyPatc
     one_line(str(error.value), "the disk is full", trained)
     assert {path: path.read_bytes() for path in trained.rglob("*") if path.is_file()} == before
     run.train("digits", size="tiny", data="bars", steps=20, out=trained)  # with room again, the same command goes on
+
+
+FULL = """
+import resource, sys
+from gannet.cli import main
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))  # a write beyond it fails as on a full disk
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on the size of a file")
+def test_a_disk_that_is_really_full(gannet: Command) -> None:
+    """Not a patched call: the operating system refuses to write the checkpoint, which is larger than what is left."""
+    words = ["train", "digits", *WORDS, "--steps", "20", "--out", "full"]
+    done = subprocess.run([sys.executable, "-c", FULL, *words], capture_output=True, text=True)
+    assert done.returncode == 1
+    one_line(done.stderr.strip().splitlines()[-1], "the disk is full", "full/")
+    assert not list(Path("full").rglob("*.part"))
+    gannet(*words)
+
+
+def test_a_kill_between_model_and_checkpoint_leaves_no_stale_model(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = (trained / "model.safetensors").read_bytes()
+    drop_to(trained, 19)
+    written = run.write_bytes
+
+    def killed(path: Path, content: bytes) -> None:
+        written(path, content)
+        if path.parent.name != "samples":
+            raise RuntimeError("killed")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(run, "write_bytes", killed)
+        with pytest.raises(RuntimeError, match="killed"):
+            run.train("digits", size="tiny", data="bars", steps=20, out=trained)
+    again = run.train("digits", size="tiny", data="bars", steps=20, out=trained)
+    assert (again.folder / "model.safetensors").read_bytes() == whole
 
 
 def test_a_place_that_cannot_be_written() -> None:

@@ -11,6 +11,7 @@ import io
 import json
 import os
 import re
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -157,7 +158,7 @@ def train(words: list[str]) -> None:
 
     from gannet.run import train
 
-    run = train(words[0], **given, command="gannet " + " ".join(["train", *words]))
+    run = train(words[0], **given, command=shlex.join(["gannet", "train", *words]))
     if os.environ.get("RANK", "0") == "0":  # of torchrun's processes one speaks
         print(run.folder)  # alone on stdout, so that a script can go on with it
 

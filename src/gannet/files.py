@@ -42,15 +42,20 @@ def beside(path: Path) -> Iterator[Path]:
 
 def cannot_write(path: Path, error: OSError) -> Wrong:
     """The line for a disk that is full or a place that cannot be written."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return Wrong("the disk is full; nothing there was changed", got=path, try_="freeing space, then the same command again")
     return Wrong(f"this place cannot be written ({error.strerror or error})", got=path, try_="another folder")
 
 
+def write_bytes(path: Path, content: bytes) -> None:
+    """A whole file at once. Libraries that write files themselves raise errors of their own on a full disk; bytes do not."""
+    with beside(path) as part:
+        part.write_bytes(content)
+
+
 def write_text(path: Path, text: str) -> None:
     """A whole text file at once."""
-    with beside(path) as part:
-        part.write_text(text, encoding="utf-8")
+    write_bytes(path, text.encode())
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -66,7 +66,7 @@ def finished(folder: Path, record: dict[str, Any]) -> bool:
 def runs(root: Path = RUNS) -> list[tuple[Path, dict[str, Any]]]:
     """The readable runs under a folder, oldest first."""
     found = []
-    for path in root.glob("*/recipe.json"):
+    for path in root.glob("[!.]*/recipe.json"):  # a dot begins what is being made, or was when it was killed
         with contextlib.suppress(Wrong):
             found.append((path.parent, read_record(path.parent)))
     return sorted(found, key=lambda pair: (pair[1].get("begun", ""), str(pair[0])))
@@ -143,42 +143,54 @@ def flat(request: dict[str, Any]) -> dict[str, Any]:
     return {**{key: value for key, value in request.items() if key != "arguments"}, **request["arguments"]}
 
 
-def create(where: Path, record: dict[str, Any], chosen: recipe.Card, stack: contextlib.ExitStack) -> Path:
-    """A new run folder with its recipe.json, complete from the moment that it exists; returns its path.
+def create(where: Path, record: dict[str, Any], chosen: recipe.Card, stack: contextlib.ExitStack, *, numbered: bool) -> Path:
+    """A new run folder with its recipe.json, locked, and complete from the moment that it exists; returns its path.
 
-    `where` is used as it is if it was asked for; runs/NAME gets the next free number.
+    `where` is used as it is, or gets the next free number behind its name where `numbered`.
     """
-    numbered = where.parent == RUNS and where.name == chosen.name
-    root = where.parent
+    part = where.parent / f".{where.name}.{uuid.uuid4().hex[:8]}.part"
     try:
-        root.mkdir(parents=True, exist_ok=True)
-        part = root / f".{where.name}.{uuid.uuid4().hex[:8]}.part"
-        part.mkdir()
-    except OSError as error:
-        raise cannot_write(where, error) from error
-    try:
-        write_json(part / "recipe.json", record)
-        if not chosen.shipped:
-            shutil.copyfile(chosen.path, part / "recipe.py")
+        if where.is_dir() and not numbered:  # empty, or `choose` would have refused it
+            return _take(where, record, chosen, stack)
+        part.mkdir(parents=True)
+        _fill(part, record, chosen)
         number = 1 + max(
-            [
-                int(p.name.rpartition("-")[2])
-                for p in root.glob(f"{where.name}-[0-9]*")
-                if p.name.rpartition("-")[2].isdecimal()
-            ],
-            default=0,
+            (int(p.name.rpartition("-")[2]) for p in where.parent.glob(f"{where.name}-*") if _ends_in_number(p)), default=0
         )
         while True:
-            target = root / f"{where.name}-{number}" if numbered else where
+            target = where.with_name(f"{where.name}-{number}") if numbered else where
             try:
                 os.replace(part, target)
-                break
-            except OSError as error:
+            except OSError:
+                if not (numbered and target.exists()):
+                    raise
+            else:
+                if lock(target, stack):
+                    return target
                 if not numbered:
-                    raise cannot_write(target, error) from error
-                number += 1
+                    raise Wrong("another process took this folder first", got=target, try_="the same command again")
+                _fill(part, record, chosen)  # a neighbour goes on with that one; the next is ours
+            number += 1
+    except OSError as error:
+        raise cannot_write(where, error) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    if not lock(target, stack):
-        raise Wrong("another process took this folder first", got=target, try_="the same command again")
-    return target
+
+
+def _ends_in_number(path: Path) -> bool:
+    return path.name.rpartition("-")[2].isdecimal()
+
+
+def _fill(folder: Path, record: dict[str, Any], chosen: recipe.Card) -> None:
+    """What a run folder begins with."""
+    folder.mkdir(exist_ok=True)
+    if not chosen.shipped:
+        shutil.copyfile(chosen.path, folder / "recipe.py")
+    write_json(folder / "recipe.json", record)
+
+
+def _take(folder: Path, record: dict[str, Any], chosen: recipe.Card, stack: contextlib.ExitStack) -> Path:
+    if not lock(folder, stack):
+        raise Wrong("another process is training in this folder", got=folder, try_="another --out")
+    _fill(folder, record, chosen)
+    return folder

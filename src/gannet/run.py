@@ -13,8 +13,8 @@ from __future__ import annotations
 import contextlib
 import copy
 import hashlib
+import io
 import platform
-import shutil
 import signal
 import statistics
 import sys
@@ -28,12 +28,13 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as safetensors_bytes
 
 from gannet import __version__, card, folders, recipe
 from gannet.data import Ledger, images, keeping
 from gannet.errors import Wrong
-from gannet.files import beside, write_json, write_text
+from gannet.files import write_bytes, write_json, write_text
 from gannet.training import loop
 from gannet.training.engine import Engine
 from gannet.training.log import Log
@@ -139,6 +140,8 @@ def load(folder: str | Path, *, trust: bool = False) -> Run:
 
 def _card(folder: Path, record: dict[str, Any], trust: bool) -> recipe.Card:
     if not record["own"]:
+        if str(record["recipe"]).endswith(".py"):  # a shipped recipe has a name; a file is somebody's code
+            raise Wrong("the run's recipe.json names a file as a shipped recipe", got=record["recipe"])
         return recipe.find(record["recipe"])
     if not trust:
         raise Wrong(
@@ -147,10 +150,10 @@ def _card(folder: Path, record: dict[str, Any], trust: bool) -> recipe.Card:
     return recipe.read(folder / "recipe.py", shipped=False)
 
 
-def _check_finite(tensors: dict[str, torch.Tensor], path: Path) -> None:
+def _check_finite(tensors: dict[str, torch.Tensor], path: Path, try_: str | None = None) -> None:
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise Wrong("a saved weight is not finite; nothing was loaded", got=f"{name} in {path}")
+            raise Wrong("a saved weight is not finite; nothing was loaded", got=f"{name} in {path}", try_=try_)
 
 
 def train(
@@ -193,6 +196,8 @@ def train(
     engine = Engine(precision)
     request = {"recipe": chosen.name, "own": not chosen.shipped, "arguments": arguments, "minutes": minutes}
     request |= {"steps": steps, "precision": precision}
+    if not chosen.shipped:  # an edited file is another recipe
+        request["recipe_sha256"] = hashlib.sha256(chosen.path.read_bytes()).hexdigest()
     with contextlib.ExitStack() as stack:
         book = stack.enter_context(keeping(Ledger(offline=offline)))
         where, record = engine.agree(lambda: folders.choose(chosen, request, out, new=new, more=more, stack=stack))
@@ -203,11 +208,14 @@ def train(
         with torch.random.fork_rng(devices=[]):  # the nets' first weights; a caller's own numbers stay as they were
             torch.manual_seed(arguments.get("seed", 0))
             made = recipe.build(chosen, arguments)
+        if not book.facts:  # data that the recipe made itself
+            book.facts["own/train"] = made.data.facts()
+        engine.share(made.batch)
         engine.prepare(made.objective)
         if record is None:
             length = int(engine.broadcast(_length(made, engine, minutes, steps)))
             record = _record(request, made, book, length, engine, command, chosen)
-            where = engine.agree(lambda: folders.create(where, record, chosen, stack))
+            where = engine.agree(lambda: folders.create(where, record, chosen, stack, numbered=out is None))
         else:
             _same_data(book.facts, record)
             if more is not None and folders.finished(where, record):  # an interrupted lengthening goes on instead
@@ -215,6 +223,7 @@ def train(
                 record["examples"] = record["steps"] * record["batch"]
                 if engine.first:
                     write_json(where / "recipe.json", record)
+                    (where / "README.md").unlink(missing_ok=True)  # the card of the shorter run: this one is not finished
         _go(where, record, made, engine)
     engine.wait()
     return load(where, trust=True)
@@ -240,7 +249,7 @@ def _length(made: recipe.Recipe, engine: Engine, minutes: float | None, steps: i
     settings: dict[str, Any] = {"batch": made.batch, "steps": 10**9, "schedule": made.schedule, "seed": made.seed}
     loop.fit(trial, made.data, engine, **settings, stop=5)  # the first steps pay for caches and memory
     spent: list[float] = []
-    while sum(spent) < min(4.0, 6 * minutes) or len(spent) < 3:
+    while engine.broadcast(sum(spent) < min(4.0, 6 * minutes) or len(spent) < 3):  # all processes stop timing together
         began, at = time.perf_counter(), 5 + 5 * len(spent)
         loop.fit(trial, made.data, engine, **settings, start=at, stop=at + 5)
         spent.append(time.perf_counter() - began)
@@ -354,18 +363,16 @@ def _go(where: Path, record: dict[str, Any], made: recipe.Recipe, engine: Engine
     if engine.first:
         spent = time.monotonic() - began
         _finish(where, record, made, spent, start)
-        print(
-            f"{where}: finished {steps} steps, {(steps - start) * batch / spent:,.0f} examples/s, {spent / 60:.1f} min",
-            file=sys.stderr,
-        )
+        speed = (steps - start) * batch / max(spent, 1e-9)
+        print(f"{where}: finished {steps} steps, {speed:,.0f} examples/s, {spent / 60:.1f} min", file=sys.stderr)
 
 
 def _headline(record: dict[str, Any], made: recipe.Recipe, start: int, engine: Engine) -> str:
     sizes = ", ".join(f"{name} {number:,}" for name, number in record["parameters"].items())
     goes = f"going on at step {start} of {record['steps']}" if start else f"{record['steps']} steps of {record['batch']}"
     processes = "1 process" if engine.world == 1 else f"{engine.world} processes"
-    data = made.data
-    return f"{data.name} ({len(data):,} pictures, {data.pixels} pixels), parameters: {sizes}; {goes}, {processes}"
+    facts = made.data.facts()
+    return f"{facts['name']} ({facts['items']:,} pictures, {facts['pixels']} pixels), parameters: {sizes}; {goes}, {processes}"
 
 
 @contextlib.contextmanager
@@ -398,15 +405,16 @@ def save_checkpoint(where: Path, objective: Any, step: int) -> None:
         "optimizers": {name: player.optimizer.state_dict() for name, player in objective.players.items()},
         "objective": objective.state(),
     }
-    with beside(folders.checkpoint(where, step)) as part:
-        torch.save(state, part)
     tensors = {
-        f"{name}.{key}": t.detach().cpu().contiguous()
+        f"{name}.{key}": tensor.detach().cpu().contiguous()
         for name, net in objective.nets().items()
-        for key, t in net.state_dict().items()
+        for key, tensor in net.state_dict().items()
     }
-    with beside(where / "model.safetensors") as part:
-        save_file(tensors, part)
+    # The checkpoint comes last: a run counts as finished by it, so the model must be there already.
+    write_bytes(where / "model.safetensors", safetensors_bytes(tensors))
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    write_bytes(folders.checkpoint(where, step), buffer.getvalue())
     for old in folders.checkpoints(where)[:-KEPT]:
         old.unlink()
 
@@ -414,14 +422,14 @@ def save_checkpoint(where: Path, objective: Any, step: int) -> None:
 def restore(where: Path, objective: Any, engine: Engine) -> int:
     """Load the newest checkpoint into an objective in place; returns the number of finished steps."""
     path = folders.checkpoints(where)[-1]
+    older = f"deleting {path.name}, which goes on from the one before" if len(folders.checkpoints(where)) > 1 else None
     try:
         state = torch.load(path, map_location=engine.device, weights_only=True)
     except Exception as error:  # torch raises half a dozen types for a damaged file
-        older = f"deleting {path.name}, which goes on from the one before" if len(folders.checkpoints(where)) > 1 else None
         raise Wrong("the run's newest checkpoint is damaged", got=path, try_=older) from error
     for name in objective.players:
-        _check_finite(state["nets"][name], path)
-    _check_finite(state["objective"], path)
+        _check_finite(state["nets"][name], path, older)
+    _check_finite(state["objective"], path, older)
     for name, player in objective.players.items():
         player.net.load_state_dict(state["nets"][name])
         player.optimizer.load_state_dict(state["optimizers"][name])
@@ -441,8 +449,9 @@ def save_picture(x_HWC: np.ndarray, path: Path) -> None:
     """One picture (H, W, 1 or 3), bytes, as a PNG."""
     from PIL import Image
 
-    with beside(path) as part:
-        Image.fromarray(x_HWC[..., 0] if x_HWC.shape[-1] == 1 else x_HWC).save(part, format="PNG")
+    buffer = io.BytesIO()
+    Image.fromarray(x_HWC[..., 0] if x_HWC.shape[-1] == 1 else x_HWC).save(buffer, format="PNG")
+    write_bytes(path, buffer.getvalue())
 
 
 def _finish(where: Path, record: dict[str, Any], made: recipe.Recipe, seconds: float, start: int) -> None:
@@ -451,11 +460,10 @@ def _finish(where: Path, record: dict[str, Any], made: recipe.Recipe, seconds: f
 
     _draw(where, made.objective, made, record["examples"])
     frames = [Image.open(path) for path in sorted((where / "samples").glob("[0-9]*.png"))]
-    with beside(where / "samples" / "learning.gif") as part:
-        frames[0].save(
-            part, format="GIF", save_all=True, append_images=frames[1:], duration=[150] * (len(frames) - 1) + [2500], loop=0
-        )
-    shutil.copyfile(where / "samples" / f"{record['examples']:09d}.png", where / "samples" / "last.png")
+    film, times = io.BytesIO(), [150] * (len(frames) - 1) + [2500]
+    frames[0].save(film, format="GIF", save_all=True, append_images=frames[1:], duration=times, loop=0)
+    write_bytes(where / "samples" / "learning.gif", film.getvalue())
+    write_bytes(where / "samples" / "last.png", (where / "samples" / f"{record['examples']:09d}.png").read_bytes())
     write_text(where / "README.md", card.write(record, seconds, start))
 
 

@@ -33,6 +33,10 @@ ABSENT = "is absent"
 log = logging.getLogger(__name__)
 
 
+class OutOfReach(Wrong):
+    """The data are not in the cache and cannot be had: no mirror answers, or nobody may be asked. Others may stand in."""
+
+
 @dataclass(frozen=True)
 class Dataset:
     """A named data set: what it is, its licence, whose work it is, its files, and its mirrors, tried in turn."""
@@ -182,7 +186,7 @@ def fetch(dataset: str | Dataset, *, offline: bool = False, progress: Progress |
         if offline:
             told = "; ".join(f"{file.name} {fault}" for file, fault in faults.items())
             what = f"the data set {dataset.name} is not whole in the cache, and offline"
-            raise Wrong(what, got=f"{target} ({told})", try_=f"`gannet data get {dataset.name}` while online")
+            raise OutOfReach(what, got=f"{target} ({told})", try_=f"`gannet data get {dataset.name}` while online")
         target.mkdir(parents=True, exist_ok=True)
         with _lock(target.parent / f".{dataset.name}.lock"):
             try:
@@ -231,7 +235,7 @@ def _fill(dataset: Dataset, target: Path, progress: Progress) -> None:
     if missing:
         names = ", ".join(file.name for file in missing)
         what = f"no mirror gave the data set {dataset.name}"
-        raise Wrong(what, got="; ".join(reasons), try_=f"again later, or put {names} into {target}")
+        raise OutOfReach(what, got="; ".join(reasons), try_=f"again later, or put {names} into {target}")
     _sweep(target, parts=True)
 
 

@@ -131,7 +131,7 @@ def _read(name: str, split: str) -> Images:
         raise Wrong("no data set of pictures has this name", got=name, try_=hint, usage=True)
     try:
         folder = catalog.fetch(name, offline=ledger().offline)
-    except Wrong as reason:
+    except catalog.OutOfReach as reason:
         if name != "mnist":
             raise
         print(f"gannet: MNIST is not here, so scikit-learn's 8x8 digits stand in for it: {reason}", file=sys.stderr)

@@ -45,9 +45,10 @@ class Player:
 
 
 class Objective(Protocol):
-    """The contract between a recipe and the loop (docs/design.md). `after`, `state` and `sample` may do nothing."""
+    """The contract between a recipe and the loop (docs/design.md)."""
 
     players: dict[str, Player]
+    classes: int  # how many the model can be asked for, or 0
 
     def turns(self, progress: float) -> Iterable[str]:
         """Who plays in this step, in order."""
@@ -67,6 +68,10 @@ class Objective(Protocol):
 
     def nets(self) -> dict[str, nn.Module]:
         """The nets that make up the finished model, by name."""
+        ...
+
+    def sample(self, n: int, seed: int, label: int | None = None) -> torch.Tensor:
+        """What the finished model makes; item k is the same whatever n is."""
         ...
 
     def state(self) -> dict[str, torch.Tensor]:
