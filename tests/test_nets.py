@@ -106,5 +106,5 @@ def test_noise_and_class_are_used() -> None:
     assert not torch.allclose(x[0], x[1])
     assert not torch.allclose(x, generator(z, y + 1))
     critic = images.Critic(8, 1, classes=3, width=8)
-    nn.init.normal_(critic.embed.weight)
+    nn.init.normal_(critic.judge.weight)
     assert not torch.allclose(critic(x, y), critic(x, y + 1))

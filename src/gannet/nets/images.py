@@ -14,6 +14,8 @@ from torch import nn
 
 from gannet.nets.residual import Trunk, activate, convolution, halvings, space_to_depth
 
+PLANES = 2  # of the picture that stands for a class in the critic
+
 
 def stage_widths(width: int, stages: int, narrowest: int = 16) -> list[int]:
     """Channels from the smallest picture to the largest: halved at every doubling of the size, as cost would quadruple."""
@@ -54,6 +56,8 @@ class Generator(nn.Module):
         widths = stage_widths(width, stages)
         self.noise, self.pixels, self.base = noise, pixels, -(-pixels // 2**stages)
         self.embed = nn.Embedding(classes, noise) if classes else None
+        if self.embed is not None:
+            nn.init.normal_(self.embed.weight, std=0.3)  # at 1 it drowned the noise: one drawing for each class
         self.start = convolution(0, noise * (2 if classes else 1), widths[0] * self.base**2)
         self.trunk = Trunk(widths, blocks, resample="up")
         self.finish = convolution(2, widths[-1], 4 * channels)
@@ -69,8 +73,11 @@ class Generator(nn.Module):
 
 
 class Critic(nn.Module):
-    """Pictures, and a class if there are any, to one logit each; the class enters by projection (Miyato and Koyama 2018,
-    arXiv 1802.05637). No last bias: in a relativistic contest its gradient is exactly zero.
+    """Pictures, and a class if there are any, to one logit each.
+
+    A class is a learnt picture of its own, laid beside the one that is judged: drawings of one class then vary more than
+    with a projection (Miyato and Koyama 2018, arXiv 1802.05637; docs/log.md, 2026-11-23). No last bias: in a relativistic
+    contest its gradient is exactly zero.
 
     Args:
         pixels, channels, classes, width, blocks: as for `Generator`
@@ -83,21 +90,21 @@ class Critic(nn.Module):
         widths = stage_widths(width, stages)[::-1]
         base = -(-pixels // 2**stages)
         self.spare = base * 2**stages - pixels
-        self.start = convolution(2, 4 * channels, widths[0])
+        self.half = base * 2 ** (stages - 1)
+        self.embed = nn.Embedding(classes, PLANES * self.half**2) if classes else None
+        self.start = convolution(2, 4 * channels + (PLANES if classes else 0), widths[0])
         self.trunk = Trunk(widths, blocks, resample="down")
         # One filter over the whole picture for each channel, twice: cheaper than a dense layer, and it knows places.
         self.pool = nn.Conv2d(widths[-1], 2 * widths[-1], base, groups=widths[-1])
         self.judge = convolution(0, 2 * widths[-1], 1, bias=False, gain=0)  # so that the first loss is the expected one
-        self.embed = nn.Embedding(classes, 2 * widths[-1]) if classes else None
-        if self.embed is not None:
-            nn.init.zeros_(self.embed.weight)
 
     def forward(self, x_NCHW: torch.Tensor, y_N: torch.Tensor | None = None) -> torch.Tensor:
         """(N, C, H, W) and (N,) -> logits (N,)."""
         if self.spare:
             before = self.spare // 2
             x_NCHW = F.pad(x_NCHW, (before, self.spare - before) * 2, value=-1.0)
-        h = self.trunk(self.start(space_to_depth(x_NCHW)))
-        h = activate(self.pool(activate(h)).flatten(1))
-        logits = self.judge(h).squeeze(1)
-        return logits if self.embed is None else logits + (h * self.embed(y_N)).sum(1)
+        x_NCHW = space_to_depth(x_NCHW)
+        if self.embed is not None:
+            x_NCHW = torch.cat([x_NCHW, self.embed(y_N).unflatten(1, (PLANES, self.half, self.half))], 1)
+        h = self.trunk(self.start(x_NCHW.contiguous(memory_format=torch.channels_last)))
+        return self.judge(activate(self.pool(activate(h)).flatten(1))).squeeze(1)

@@ -106,12 +106,12 @@ def suggest_gamma(pixels: int, channels: int, batch: int) -> float:
     """A penalty weight for R1 + R2 where none is given.
 
     R3GAN's published weights per input value rise with resolution: 1.6e-5 at 32 pixels (CIFAR-10), 1.6e-4 at 64,
-    7.6e-4 at 256 (FFHQ), about resolution^1.9, at batches of 256 to 512. Smaller batches have noisier critics and want
-    more, here by 1 / sqrt(batch). The constant is set so that 28 grey pixels at batch 32 get 0.3, which was measured
-    (docs/log.md). A starting point, not a law: `gamma` overrules it.
+    7.6e-4 at 256 (FFHQ), so the weight itself about as resolution^3.9, at batches of 256 to 512. Smaller batches have
+    noisier critics and want more, here by 1 / sqrt(batch). The constant is set so that 28 grey pixels at batch 32 get
+    0.3, which was measured (docs/log.md). A starting point, not a law: `gamma` overrules it.
     """
-    values = channels * pixels**2
-    return round(0.3 * (values / 784) * (pixels / 28) ** 1.9 * math.sqrt(32 / batch), 6)
+    wide = max(pixels, 28)  # below that the rule has no ground, and pictures of 8 pixels lost their variety by it
+    return round(0.3 * channels * (wide / 28) ** 3.9 * math.sqrt(32 / batch), 6)
 
 
 class Gan:
