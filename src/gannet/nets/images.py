@@ -90,8 +90,8 @@ class Critic(nn.Module):
         widths = stage_widths(width, stages)[::-1]
         base = -(-pixels // 2**stages)
         self.spare = base * 2**stages - pixels
-        self.half = base * 2 ** (stages - 1)
-        self.embed = nn.Embedding(classes, PLANES * self.half**2) if classes else None
+        self.side = base * 2 ** (stages - 1)
+        self.embed = nn.Embedding(classes, PLANES * self.side**2) if classes else None
         self.start = convolution(2, 4 * channels + (PLANES if classes else 0), widths[0])
         self.trunk = Trunk(widths, blocks, resample="down")
         # One filter over the whole picture for each channel, twice: cheaper than a dense layer, and it knows places.
@@ -105,6 +105,6 @@ class Critic(nn.Module):
             x_NCHW = F.pad(x_NCHW, (before, self.spare - before) * 2, value=-1.0)
         x_NCHW = space_to_depth(x_NCHW)
         if self.embed is not None:
-            x_NCHW = torch.cat([x_NCHW, self.embed(y_N).unflatten(1, (PLANES, self.half, self.half))], 1)
+            x_NCHW = torch.cat([x_NCHW, self.embed(y_N).unflatten(1, (PLANES, self.side, self.side))], 1)
         h = self.trunk(self.start(x_NCHW.contiguous(memory_format=torch.channels_last)))
         return self.judge(activate(self.pool(activate(h)).flatten(1))).squeeze(1)
