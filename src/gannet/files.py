@@ -6,7 +6,6 @@ import contextlib
 import errno
 import json
 import os
-import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +16,7 @@ from gannet.errors import Wrong
 
 @contextlib.contextmanager
 def beside(path: Path) -> Iterator[Path]:
-    """A temporary path next to `path`, for a file or a folder; renamed over it at the end, removed on any failure.
+    """A temporary path next to `path`, for a file; renamed over it at the end, removed on any failure.
 
     Raises:
         Wrong: where the disk is full or the place cannot be written.
@@ -26,18 +25,14 @@ def beside(path: Path) -> Iterator[Path]:
     try:
         part.parent.mkdir(parents=True, exist_ok=True)
         yield part
-        for file in [part, *part.iterdir()] if part.is_dir() else [part]:
-            if file.is_file():
-                with open(file, "rb+") as handle:
-                    os.fsync(handle.fileno())
+        with open(part, "rb+") as handle:
+            os.fsync(handle.fileno())
         os.replace(part, path)
     except OSError as error:
         raise cannot_write(path, error) from error
     finally:
-        if part.is_dir():
-            shutil.rmtree(part, ignore_errors=True)
-        else:
-            part.unlink(missing_ok=True) if part.parent.is_dir() else None
+        with contextlib.suppress(OSError):  # most often it has been renamed and is not there
+            part.unlink()
 
 
 def cannot_write(path: Path, error: OSError) -> Wrong:
