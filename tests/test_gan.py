@@ -249,3 +249,32 @@ def test_drawings_of_one_class_differ() -> None:
 def test_unknown_penalty() -> None:
     with pytest.raises(ValueError, match="'r3'"):
         small(penalty="r3")
+
+
+def test_the_generators_turn_goes_on_with_what_the_critic_judged() -> None:
+    """Against the same by hand: the same pictures, the real logits from before the critic's step."""
+    objective, real = small(), batch()
+    awaken(objective)
+    rng = Rng(0, 3, "critic")
+    drawn = objective.generator(Rng(0, 3, "critic").normal(8, objective.noise))
+    with torch.no_grad():
+        before = objective.critic(real.x_NCHW)
+    objective.loss("critic", real, rng)
+    awakened = objective.players["critic"].optimizer
+    for parameter in objective.critic.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    awakened.step()
+    values, _, _ = objective.loss("generator", batch(), Rng(0, 3, "generator"))
+    by_hand = gan.relativistic.generator(before, objective.critic(drawn))
+    assert torch.allclose(values, by_hand, atol=1e-5)
+    values.mean().backward()
+    assert all(p.grad is not None for p in objective.generator.parameters())
+    assert objective.judged is None  # once only: the next turn without a critic's draws its own
+    fresh, _, _ = objective.loss("generator", real, Rng(0, 4, "generator"))
+    assert not torch.allclose(fresh, values)
+
+
+def test_fresh_pictures_for_each_turn_where_asked() -> None:
+    objective = small(again=False)
+    objective.loss("critic", batch(), Rng(0, 0, "critic"))
+    assert objective.judged is None

@@ -120,7 +120,10 @@ def test_killed_resumed_and_loaded_in_fresh_processes(name: str, gannet: Command
     assert again.stdout.strip() == "killed"
     gannet("train", name, *WORDS, "--steps", "200", "--out", "whole")
     assert_equal("killed", "whole")
-    steps = [json.loads(line)["step"] for line in Path("killed/metrics.jsonl").read_text().splitlines()]
+    for file in ("best.json", "best.safetensors"):
+        assert Path("killed", file).read_bytes() == Path("whole", file).read_bytes()
+    lines = [json.loads(line) for line in Path("killed/metrics.jsonl").read_text().splitlines()]
+    steps = [line["step"] for line in lines if "fid_2k" not in line]
     assert steps == sorted(set(steps))  # what the kill left behind was dropped, nothing is there twice
     assert steps[-1] == 200
 
@@ -154,7 +157,8 @@ def trained() -> Path:
 
 def test_a_run_folder_holds_what_the_design_says(trained: Path) -> None:
     names = {path.name for path in trained.iterdir()} - {".lock"}
-    assert names == {"recipe.json", "model.safetensors", "metrics.jsonl", "samples", "resume", "README.md"}
+    kept = {"recipe.json", "model.safetensors", "best.safetensors", "best.json", "metrics.jsonl"}
+    assert names == kept | {"samples", "resume", "README.md"}
     assert len(folders.checkpoints(trained)) == 2
     record = json.loads((trained / "recipe.json").read_text())
     assert record["arguments"]["size"] == "tiny"
@@ -166,8 +170,10 @@ def test_a_run_folder_holds_what_the_design_says(trained: Path) -> None:
 
     with Image.open(trained / "samples" / "learning.gif") as film:
         assert film.n_frames <= len(list((trained / "samples").glob("[0-9]*.png")))
-    losses = [json.loads(line) for line in (trained / "metrics.jsonl").read_text().splitlines()]
+    *losses, score = [json.loads(line) for line in (trained / "metrics.jsonl").read_text().splitlines()]
     assert {"step", "examples", "seconds", "critic", "generator", "critic.penalty", "rate"} <= losses[-1].keys()
+    assert score.keys() == {"step", "examples", "seconds", "fid_2k"}
+    assert score["step"] == 20
 
 
 def test_the_written_command_makes_the_same_run(trained: Path) -> None:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from gannet.objectives import Player as Player
     from gannet.recipe import Recipe as Recipe
     from gannet.run import Run as Run
+    from gannet.run import evaluate as evaluate
     from gannet.run import load as load
     from gannet.run import train as train
 
@@ -20,10 +21,11 @@ _HOMES = {
     "Recipe": "gannet.recipe",
     "Run": "gannet.run",
     "Wrong": "gannet.errors",
+    "evaluate": "gannet.run",
     "load": "gannet.run",
     "train": "gannet.run",
 }
-__all__ = ["Player", "Recipe", "Run", "Wrong", "__version__", "load", "train"]
+__all__ = ["Player", "Recipe", "Run", "Wrong", "__version__", "evaluate", "load", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 
-def write(record: dict[str, Any], seconds: float, start: int) -> str:
+def write(record: dict[str, Any], evaluation: dict[str, Any] | None = None) -> str:
     """The card of a finished run.
 
     Args:
         record: recipe.json
-        seconds: what the last stretch of training took, from step `start`
+        evaluation: evaluation.json, where there is one
     """
     facts = next(iter(record["data"].values()))
+    trained = record["trained"]
     arguments = "\n".join(f"| {key} | {value} |" for key, value in record["arguments"].items())
     sizes = ", ".join(f"{name} {number:,}" for name, number in record["parameters"].items())
-    took = f"{seconds / 60:.1f} minutes" + (f" for the steps after {start} (the run was resumed)" if start else "")
-    drawn = (record["steps"] - start) * record["batch"] / max(seconds, 1e-9)
+    drawn = record["examples"] / max(trained["seconds"], 1e-9)
     classes = f"{len(facts['classes'])} classes: {', '.join(facts['classes'])}" if facts["classes"] else "no classes"
     return f"""# {record["recipe"]}: {facts["name"]}
 
@@ -28,7 +28,7 @@ Drawn by the generator's running average from fixed noise, unpicked. How it lear
 | --- | --- |
 | command | `{record["command"]}` |
 | trained | {record["steps"]:,} steps of {record["batch"]}: {record["examples"]:,} pictures |
-| took | {took}, {drawn:,.0f} pictures/s |
+| took | {trained["seconds"] / 60:.1f} minutes, {drawn:,.0f} pictures/s |
 | machine | {record["machine"]}, {record["processes"]} process(es), {record["precision"]} |
 | parameters | {sizes} |
 | versions | gannet {record["gannet"]}, torch {record["versions"]["torch"]}, Python {record["versions"]["python"]} |
@@ -36,6 +36,10 @@ Drawn by the generator's running average from fixed noise, unpicked. How it lear
 | begun | {record["begun"]} |
 {arguments}
 
+## Scores
+
+{_scores(evaluation)}
+{_watched(trained)}
 ## Data
 
 {facts["name"]}, split {facts["split"]}: {facts["items"]:,} pictures of {facts["pixels"]}×{facts["pixels"]} pixels,
@@ -51,5 +55,54 @@ pictures = gannet.load("PATH OF THIS FOLDER").sample(64, seed=0)  # uint8 (N, H,
 
 ## Limits
 
-It draws pictures like those it was trained on and knows nothing else. This card holds no score: none was measured.
+It draws pictures like those it was trained on and knows nothing else.
 """
+
+
+def _scores(evaluation: dict[str, Any] | None) -> str:
+    """The table of `gannet evaluate`, in Markdown."""
+    if evaluation is None:
+        return "Not measured yet: `gannet evaluate` with this folder measures them and writes them here.\n"
+    rows = "\n".join("| " + " | ".join(row) + " |" for row in rows_of(evaluation))
+    return f"""| score | drawn | real | better | |
+| --- | --- | --- | --- | --- |
+{rows}
+
+{about(evaluation)}
+
+![nearest neighbours](samples/closest.png)
+
+The drawn pictures nearest to a training picture (top), that picture, and the nearest test picture (bottom).
+"""
+
+
+def rows_of(evaluation: dict[str, Any]) -> list[list[str]]:
+    """Name, drawn, real, better, meaning: a row for each score, as text."""
+    rows = []
+    for name, score in evaluation["scores"].items():
+        spread = "" if score["spread"] is None else f" ± {score['spread']:.4f}"
+        better = {"floor": "as real"}.get(score["better"], score["better"])
+        rows.append([name, f"{score['value']:.4f}{spread}", f"{score['floor']:.4f}", better, score["meaning"]])
+    return rows
+
+
+def about(evaluation: dict[str, Any]) -> str:
+    """What stands behind the scores, in a few sentences."""
+    net, floor, reference = evaluation["features"], evaluation["floor"], evaluation["reference"]
+    return (
+        f"Weights: {evaluation['weights']} (step {evaluation['step']:,}). {evaluation['n']:,} pictures drawn with each of the "
+        f"seeds {', '.join(map(str, evaluation['seeds']))}: mean ± standard deviation; one drawing where no deviation stands. "
+        f'"real" is what {floor["data"]} gets in their place. Reference: {reference["data"]}, {reference["items"]:,} pictures. '
+        f"Features: {net['name']}, {net['layer']}, sha256 {net['sha256'][:12]}; {net['note']}."
+    )
+
+
+def _watched(trained: dict[str, Any]) -> str:
+    if "best" not in trained:
+        return ""
+    (name, last), *_ = ((key, value) for key, value in trained["last"].items() if key != "step")
+    best = trained["best"]
+    return (
+        f"While training, on 2,000 pictures (for following a run only): {name} {last:.4f} at the end, "
+        f"{best[name]:.4f} at best, at step {best['step']:,}. The last weights are judged unless said otherwise.\n"
+    )

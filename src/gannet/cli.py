@@ -68,7 +68,7 @@ def _dispatch(words: list[str]) -> None:
 
 
 def _overview() -> str:
-    verbs = "\n".join(f"  {verb:8}{(inspect.getdoc(do) or '').splitlines()[0]}" for verb, do in VERBS.items())
+    verbs = "\n".join(f"  {verb:10}{(inspect.getdoc(do) or '').splitlines()[0]}" for verb, do in VERBS.items())
     return f"""gannet {__version__}: nets that learn by contest and by skip connection
 
 usage: gannet VERB [flags]
@@ -178,6 +178,7 @@ def sample(words: list[str]) -> None:
         out: str | None = None,
         seed: int = 0,
         label: Annotated[str | None, tyro.conf.arg(name="class")] = None,
+        weights: Literal["last", "best"] = "last",
         trust: bool = False,
     ) -> None:
         """Draw from a run folder; no data set and no network is needed.
@@ -188,6 +189,7 @@ def sample(words: list[str]) -> None:
             out: folder to write into; otherwise RUN/drawn
             seed: of the noise; picture k is the same whatever n is
             label: one class, by name or number, of a run trained with --classes
+            weights: last, or best by the score that was watched while training
             trust: run the folder's own recipe.py, where the run was made by somebody's own recipe
         """
 
@@ -197,10 +199,54 @@ def sample(words: list[str]) -> None:
 
     from gannet import run as runs
 
-    loaded = runs.load(given["run"], trust=given["trust"])
+    loaded = runs.load(given["run"], weights=given["weights"], trust=given["trust"])
     folder = Path(given["out"] or loaded.folder / "drawn")
     runs.draw_into(loaded, folder, given["n"], seed=given["seed"], label=given["label"])
     print(f"{folder}/grid.png")
+
+
+def evaluate(words: list[str]) -> None:
+    """score a run, each score beside what real pictures get"""
+    import tyro
+
+    def flags(
+        run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")],
+        weights: Literal["last", "best"] = "last",
+        features: Literal["auto", "digits", "random", "inception"] = "auto",
+        full: bool = False,
+        seed: int = 0,
+        json: bool = False,
+        offline: bool = False,
+        trust: bool = False,
+    ) -> None:
+        """Score a run beside its floors; writes RUN/evaluation.json and the model card.
+
+        Args:
+            run: the run folder
+            weights: last, or best by the score that was watched while training
+            features: auto is the digit classifier for mnist and a fixed random net for everything else
+            full: also train a classifier on drawn pictures and test it on real ones (minutes)
+            seed: of the first of three drawings
+            json: print evaluation.json instead of the table
+            offline: never touch the network
+            trust: run the folder's own recipe.py, where the run was made by somebody's own recipe
+        """
+
+    given = parse(flags, "gannet evaluate", words)
+    as_json = given.pop("json", False)
+
+    from gannet import card
+    from gannet.run import evaluate
+
+    report = evaluate(given.pop("run"), **given)
+    if as_json:
+        print(json.dumps(report, indent=2))
+        return
+    table = [["", "drawn", "real", "better", ""], *card.rows_of(report)]
+    widths = [max(len(row[column]) for row in table) for column in range(4)]
+    for row in table:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row[:4], widths, strict=True)) + "  " + row[4])
+    print("\n" + card.about(report))
 
 
 def list_(words: list[str]) -> None:
@@ -314,6 +360,7 @@ def eject(words: list[str]) -> None:
 VERBS: dict[str, Callable[[list[str]], None]] = {
     "train": train,
     "sample": sample,
+    "evaluate": evaluate,
     "list": list_,
     "data": data,
     "doctor": doctor,

@@ -63,6 +63,19 @@ def finished(folder: Path, record: dict[str, Any]) -> bool:
     return bool(saved) and step_of(saved[-1]) >= record["steps"] and (folder / "README.md").is_file()
 
 
+def watched(folder: Path) -> dict[str, Any]:
+    """The score that was watched while training: {"last": {step, score}, "best": {step, score}}, or nothing."""
+    note, lines = folder / "best.json", []
+    if note.is_file():
+        for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines():
+            with contextlib.suppress(ValueError):  # a line that a kill cut short
+                lines.append(json.loads(line))
+        best = json.loads(note.read_text(encoding="utf-8"))
+        last = [{key: line[key] for key in best} for line in lines if best.keys() <= line.keys()]
+        return {"best": best, "last": last[-1] if last else best}
+    return {}
+
+
 def runs(root: Path = RUNS) -> list[tuple[Path, dict[str, Any]]]:
     """The readable runs under a folder, oldest first."""
     found = []

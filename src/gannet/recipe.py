@@ -52,6 +52,7 @@ class Recipe:
         seed: of everything that is random
         schedule: share of each player's peak rate at a progress from 0 to 1
         show: examples drawn into `samples/` and the model card
+        evaluation: scores the finished model, and a cheap score while it trains (gannet.evaluation.images.Pictures); or None
     """
 
     data: Any
@@ -61,6 +62,7 @@ class Recipe:
     seed: int = 0
     schedule: Callable[[float], float] = cosine
     show: int = 100
+    evaluation: Any = None
 
 
 @dataclass(frozen=True)

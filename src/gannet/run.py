@@ -2,7 +2,9 @@
 
 recipe.json        what was asked, what it became, and what the data was
 model.safetensors  the nets of the finished model
+best.safetensors   the nets where the score watched while training was best; best.json says when and what it was
 metrics.jsonl      numbers, a line per interval
+evaluation.json    what `gannet evaluate` measured
 samples/           what it drew from the same noise while it learnt, and a GIF of that
 resume/STEP.pt     everything that going on needs
 README.md          the model card
@@ -14,6 +16,8 @@ import contextlib
 import copy
 import hashlib
 import io
+import json
+import math
 import platform
 import signal
 import statistics
@@ -41,6 +45,9 @@ from gannet.training.log import Log
 
 FRAMES = 48  # pictures in `samples/`, spread evenly over the run
 KEPT = 2  # checkpoints in `resume/`
+SCORED = 16  # times that the cheap score is taken, evenly over the run …
+SCORED_APART = 5_000  # … but with at least so many examples between
+WEIGHTS = {"last": "model.safetensors", "best": "best.safetensors"}
 
 
 class Stopped(Wrong):
@@ -103,22 +110,27 @@ class Run:
         raise Wrong("this run has no such class", got=label, try_=", ".join(self.classes), usage=True)
 
 
-def load(folder: str | Path, *, trust: bool = False) -> Run:
+def load(folder: str | Path, *, weights: str = "last", trust: bool = False) -> Run:
     """Load a run folder: no data set, no network, no code from the folder unless `trust`.
 
     Args:
         folder: as written by `train`
+        weights: last, or best by the score that was watched while training
         trust: run the folder's own recipe.py, where the run was somebody's own recipe file
 
     Raises:
         Wrong: for a folder that is missing, incomplete, damaged, or written by a newer version.
     """
+    if weights not in WEIGHTS:
+        raise Wrong("no such weights", got=weights, try_=" or ".join(WEIGHTS), usage=True)
     folder = Path(folder)
     record = folders.read_record(folder)
     card_ = _card(folder, record, trust)
     with keeping(Ledger(facts=record["data"], recalled=True)), torch.random.fork_rng(devices=[]):
         made = recipe.build(card_, record["arguments"])
-    path = folder / "model.safetensors"
+    path = folder / WEIGHTS[weights]
+    if weights == "best" and not path.is_file():
+        raise Wrong("this run has kept no best weights", got=folder, try_="--weights last")
     if not path.is_file():
         raise Wrong("this run has not saved a model yet", got=folder, try_=f"{record['command']} to go on with it")
     try:
@@ -136,6 +148,61 @@ def load(folder: str | Path, *, trust: bool = False) -> Run:
             raise Wrong("the run's model does not fit its recipe", got=written) from error
         net.eval()
     return Run(folder, record, made.objective)
+
+
+def evaluate(
+    folder: str | Path,
+    *,
+    weights: str = "last",
+    features: str = "auto",
+    full: bool = False,
+    seed: int = 0,
+    offline: bool = False,
+    trust: bool = False,
+) -> dict[str, Any]:
+    """Score a run beside its floors; write evaluation.json, samples/closest.png, and the scores into a finished run's card.
+
+    Args:
+        folder: as written by `train`
+        weights: last or best
+        features: auto (the digit classifier for mnist, a fixed random net otherwise), digits, random or inception
+        full: also train a classifier on drawn pictures (minutes)
+        seed: of the first of three drawings
+        offline: never touch the network
+        trust: run the folder's own recipe.py
+
+    Returns:
+        evaluation.json.
+
+    Raises:
+        Wrong: for a run that cannot be loaded, data that are not those of the run, and what cannot be measured.
+    """
+    loaded = load(folder, weights=weights, trust=trust)
+    where, record = loaded.folder, loaded.record
+    with keeping(Ledger(offline=offline)) as book, torch.random.fork_rng(devices=[]):
+        made = recipe.build(_card(where, record, trust), record["arguments"])
+    if made.evaluation is None:
+        raise Wrong("this run's recipe has no evaluation", got=record["recipe"], try_="evaluation=Pictures(train, test) in it")
+    _same_data(book.facts, {"data": {key: facts for key, facts in record["data"].items() if key in book.facts}})
+
+    def draw(n: int, seed: int) -> tuple[torch.Tensor, torch.Tensor | None]:
+        y_N = torch.arange(n) % loaded.objective.classes if loaded.objective.classes else None  # as `sample` takes turns
+        return images.to_bytes(loaded.objective.sample(n, seed)), y_N
+
+    report = made.evaluation.report(draw, wish=features, full=full, seed=seed)
+    saved = folders.checkpoints(where)
+    found = {"weights": weights, "step": folders.step_of(saved[-1]) if saved else 0}
+    if weights == "best":
+        found["step"] = json.loads((where / "best.json").read_text(encoding="utf-8"))["step"]
+    report = found | report
+    write_json(where / "evaluation.json", report)
+    drawn, _ = draw(report["n"], seed)
+    rows = [(drawn, "drawn"), (made.evaluation.train.x_NCHW, "train"), (made.evaluation.test.x_NCHW, "test")]
+    nearest = torch.cat([pictures[[pair[key] for pair in report["closest"]]] for pictures, key in rows])
+    save_picture(images.grid(nearest, columns=len(report["closest"])), where / "samples" / "closest.png")
+    if folders.finished(where, record):
+        write_text(where / "README.md", card.write(record, report))
+    return report
 
 
 def _card(folder: Path, record: dict[str, Any], trust: bool) -> recipe.Card:
@@ -331,6 +398,13 @@ def _go(where: Path, record: dict[str, Any], made: recipe.Recipe, engine: Engine
         if engine.first:
             _draw(where, objective, made, step * batch)
 
+    def score(step: int, seen: dict[str, float] | None = None) -> None:
+        if engine.first and made.evaluation is not None and log.scored_at < step:
+            with log.apart():
+                found = made.evaluation.quick(objective)
+                keep_best(where, objective, step, found)
+            log.score(step, found)
+
     with _asked_to_stop() as asked:
 
         def stop(step: int, seen: dict[str, float]) -> None:
@@ -341,10 +415,10 @@ def _go(where: Path, record: dict[str, Any], made: recipe.Recipe, engine: Engine
         hooks: list[loop.Hook] = [
             (min(max(steps // 200, 1), 500), log.write),
             (max(steps // FRAMES, 1), draw),
+            (max(steps // SCORED, math.ceil(SCORED_APART / batch)), score),
             (record["checkpoint_every"], save),
             (1, stop),
         ]
-        began = time.monotonic()
         try:
             if start == 0:
                 draw(0)
@@ -358,13 +432,16 @@ def _go(where: Path, record: dict[str, Any], made: recipe.Recipe, engine: Engine
             raise loop.NotFinite(f"{error.what}; {good}", got=error.got, try_=error.try_) from error
         finally:
             log.close()
+        if start < steps:
+            score(steps)  # unless a hook has just done it
         if not folders.checkpoints(where) or folders.step_of(folders.checkpoints(where)[-1]) != steps:
             save(steps)
     if engine.first:
-        spent = time.monotonic() - began
-        _finish(where, record, made, spent, start)
-        speed = (steps - start) * batch / max(spent, 1e-9)
-        print(f"{where}: finished {steps} steps, {speed:,.0f} examples/s, {spent / 60:.1f} min", file=sys.stderr)
+        spent = log.spent()
+        _finish(where, record, made, log.before + spent)
+        speed = f"{(steps - start) * batch / max(spent, 1e-9):,.0f} examples/s"
+        took = f"{spent / 60:.1f} min" + (f" and {log.scoring / 60:.1f} min of scoring" if log.scoring else "")
+        print(f"{where}: finished {steps} steps, {speed}, {took}{log.scored}", file=sys.stderr)
 
 
 def _headline(record: dict[str, Any], made: recipe.Recipe, start: int, engine: Engine) -> str:
@@ -405,18 +482,33 @@ def save_checkpoint(where: Path, objective: Any, step: int) -> None:
         "optimizers": {name: player.optimizer.state_dict() for name, player in objective.players.items()},
         "objective": objective.state(),
     }
-    tensors = {
-        f"{name}.{key}": tensor.detach().cpu().contiguous()
-        for name, net in objective.nets().items()
-        for key, tensor in net.state_dict().items()
-    }
     # The checkpoint comes last: a run counts as finished by it, so the model must be there already.
-    write_bytes(where / "model.safetensors", safetensors_bytes(tensors))
+    write_bytes(where / WEIGHTS["last"], _model_bytes(objective))
     buffer = io.BytesIO()
     torch.save(state, buffer)
     write_bytes(folders.checkpoint(where, step), buffer.getvalue())
     for old in folders.checkpoints(where)[:-KEPT]:
         old.unlink()
+
+
+def _model_bytes(objective: Any) -> bytes:
+    """The nets of the model as it stands."""
+    tensors = {
+        f"{name}.{key}": tensor.detach().cpu().contiguous()
+        for name, net in objective.nets().items()
+        for key, tensor in net.state_dict().items()
+    }
+    return safetensors_bytes(tensors)
+
+
+def keep_best(where: Path, objective: Any, step: int, found: dict[str, float]) -> None:
+    """Keep the model aside where its first score is the lowest so far."""
+    (name, value), *_ = found.items()
+    note = where / "best.json"
+    if note.is_file() and json.loads(note.read_text(encoding="utf-8"))[name] <= value:
+        return
+    write_bytes(where / WEIGHTS["best"], _model_bytes(objective))
+    write_json(note, {"step": step, name: value})
 
 
 def restore(where: Path, objective: Any, engine: Engine) -> int:
@@ -454,7 +546,7 @@ def save_picture(x_HWC: np.ndarray, path: Path) -> None:
     write_bytes(path, buffer.getvalue())
 
 
-def _finish(where: Path, record: dict[str, Any], made: recipe.Recipe, seconds: float, start: int) -> None:
+def _finish(where: Path, record: dict[str, Any], made: recipe.Recipe, seconds: float) -> None:
     """The GIF of its learning, and the model card."""
     from PIL import Image
 
@@ -464,7 +556,10 @@ def _finish(where: Path, record: dict[str, Any], made: recipe.Recipe, seconds: f
     frames[0].save(film, format="GIF", save_all=True, append_images=frames[1:], duration=times, loop=0)
     write_bytes(where / "samples" / "learning.gif", film.getvalue())
     write_bytes(where / "samples" / "last.png", (where / "samples" / f"{record['examples']:09d}.png").read_bytes())
-    write_text(where / "README.md", card.write(record, seconds, start))
+    # What is written once the end is reached, so that the card can be written again with scores.
+    record = record | {"trained": {"seconds": round(seconds, 1), **folders.watched(where)}}
+    write_json(where / "recipe.json", record)
+    write_text(where / "README.md", card.write(record))
 
 
 def draw_into(run: Run, folder: Path, n: int, *, seed: int = 0, label: int | str | None = None) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from gannet.data import catalog, ledger, toys
 from gannet.errors import Wrong
@@ -96,6 +98,36 @@ class Images:
         return data
 
 
+class Shaken:
+    """A training set whose pictures are turned, resized, sheared and moved a little at random, each in its own way.
+
+    The range is what a hand does to a digit and keeps its class; nothing is mirrored.
+
+    Args:
+        data: the pictures
+        turn: largest angle, radians
+        stretch: largest change of size, in either direction on its own, as a share
+        shear: largest slant
+        move: largest shift, as a share of half the picture
+    """
+
+    def __init__(self, data: Images, turn: float = 0.25, stretch: float = 0.15, shear: float = 0.2, move: float = 0.15):
+        self.data, self.turn, self.stretch, self.shear, self.move = data, turn, stretch, shear, move
+
+    def batch(self, n: int, rng: Rng) -> Batch:
+        """n pictures, a function of the rng's seed, step and stream alone."""
+        x_NCHW, y_N = self.data.batch(n, rng)
+        u_N6 = rng.uniform(n, 6) * 2 - 1
+        angle = u_N6[:, 0] * self.turn
+        wide, high = (1 + u_N6[:, 1] * self.stretch), (1 + u_N6[:, 2] * self.stretch)
+        slant = u_N6[:, 3] * self.shear
+        cos, sin = angle.cos(), angle.sin()
+        top = torch.stack([cos * wide, (slant * cos - sin) * high, u_N6[:, 4] * self.move], 1)
+        bottom = torch.stack([sin * wide, (slant * sin + cos) * high, u_N6[:, 5] * self.move], 1)
+        places = F.affine_grid(torch.stack([top, bottom], 1), list(x_NCHW.shape), align_corners=False)
+        return Batch(F.grid_sample(x_NCHW + 1, places, align_corners=False) - 1, y_N)  # outside is -1, as the margin is
+
+
 def to_float(x_NCHW: torch.Tensor) -> torch.Tensor:
     """Bytes -> float32 in [-1, 1]."""
     return x_NCHW.float().div_(127.5).sub_(1)
@@ -134,7 +166,7 @@ def _read(name: str, split: str) -> Images:
     except catalog.OutOfReach as reason:
         if name != "mnist":
             raise
-        print(f"gannet: MNIST is not here, so scikit-learn's 8x8 digits stand in for it: {reason}", file=sys.stderr)
+        _tell_once(f"gannet: MNIST is not here, so scikit-learn's 8x8 digits stand in for it: {reason}")
         return _digits8(split)
     entry = catalog.get(name)
     pictures, labels = IDX_FILES[split]
@@ -142,6 +174,12 @@ def _read(name: str, split: str) -> Images:
     y = torch.from_numpy(read_idx(folder / labels)).long()
     classes = FASHION if name == "fashion-mnist" else [str(i) for i in range(10)]
     return Images(x, y, classes, name=name, split=split, licence=entry.licence, source=entry.source)
+
+
+@functools.cache
+def _tell_once(line: str) -> None:
+    """A line on stderr, however often it is called for: both splits of a data set are opened."""
+    print(line, file=sys.stderr)
 
 
 NAMES = ("mnist", "fashion-mnist", "digits8", "bars")

@@ -1,6 +1,6 @@
-"""A residual generator and critic for square pictures of any size from 8 to 128, grey or in colour, with or without classes.
+"""A residual generator, critic and classifier of square pictures of any size from 8 to 128, grey or in colour.
 
-Both see a picture as half-size pixels of four times the channels (space-to-depth), so that no convolution runs at full
+All see a picture as half-size pixels of four times the channels (space-to-depth), so that no convolution runs at full
 size: on a CPU that is most of the speed. Sizes that do not halve evenly are drawn slightly larger and cropped.
 
 Shapes: N examples, Z noise, C channels, H height = W width, K classes.
@@ -8,11 +8,13 @@ Shapes: N examples, Z noise, C channels, H height = W width, K classes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from gannet.nets.residual import Trunk, activate, convolution, halvings, space_to_depth
+from gannet.nets.residual import Block, Trunk, activate, convolution, halvings, space_to_depth
 
 PLANES = 2  # of the picture that stands for a class in the critic
 
@@ -49,7 +51,17 @@ class Generator(nn.Module):
         noise: numbers of noise Z
     """
 
-    def __init__(self, pixels: int, channels: int, *, classes: int = 0, width: int = 32, blocks: int = 1, noise: int = 64):
+    def __init__(
+        self,
+        pixels: int,
+        channels: int,
+        *,
+        classes: int = 0,
+        width: int = 32,
+        blocks: int = 1,
+        dense: int = 256,
+        noise: int = 64,
+    ):
         super().__init__()
         check(pixels, channels)
         stages = halvings(pixels)
@@ -58,7 +70,10 @@ class Generator(nn.Module):
         self.embed = nn.Embedding(classes, noise) if classes else None
         if self.embed is not None:
             nn.init.normal_(self.embed.weight, std=0.3)  # at 1 it drowned the noise: one drawing for each class
-        self.start = convolution(0, noise * (2 if classes else 1), widths[0] * self.base**2)
+        # What is to be drawn is decided here, by dense layers, which also are the cheapest arithmetic that a CPU has.
+        dense = 8 * widths[0]
+        self.plan = nn.Sequential(convolution(0, noise * (2 if classes else 1), dense), Block(dense, dims=0))
+        self.start = convolution(0, dense, widths[0] * self.base**2)
         self.trunk = Trunk(widths, blocks, resample="up")
         self.finish = convolution(2, widths[-1], 4 * channels)
 
@@ -66,7 +81,11 @@ class Generator(nn.Module):
         """(N, Z) and (N,) -> pictures (N, C, H, W), mostly in [-1, 1]."""
         if self.embed is not None:
             z_NZ = torch.cat([z_NZ, self.embed(y_N)], 1)
-        x = self.start(z_NZ).unflatten(1, (-1, self.base, self.base)).contiguous(memory_format=torch.channels_last)
+        x = (
+            self.start(activate(self.plan(z_NZ)))
+            .unflatten(1, (-1, self.base, self.base))
+            .contiguous(memory_format=torch.channels_last)
+        )
         x = F.pixel_shuffle(self.finish(activate(self.trunk(x))), 2)
         spare = (x.shape[-1] - self.pixels) // 2
         return squash(x[..., spare : spare + self.pixels, spare : spare + self.pixels].float())
@@ -94,9 +113,9 @@ class Critic(nn.Module):
         self.embed = nn.Embedding(classes, PLANES * self.side**2) if classes else None
         self.start = convolution(2, 4 * channels + (PLANES if classes else 0), widths[0])
         self.trunk = Trunk(widths, blocks, resample="down")
-        # One filter over the whole picture for each channel, twice: cheaper than a dense layer, and it knows places.
-        self.pool = nn.Conv2d(widths[-1], 2 * widths[-1], base, groups=widths[-1])
-        self.judge = convolution(0, 2 * widths[-1], 1, bias=False, gain=0)  # so that the first loss is the expected one
+        dense = 4 * widths[-1]  # all places at once: what a digit is shows in the whole of it
+        self.look = nn.Sequential(nn.Conv2d(widths[-1], dense, base), nn.Flatten(), Block(dense, dims=0))
+        self.judge = convolution(0, dense, 1, bias=False, gain=0)  # so that the first loss is the expected one
 
     def forward(self, x_NCHW: torch.Tensor, y_N: torch.Tensor | None = None) -> torch.Tensor:
         """(N, C, H, W) and (N,) -> logits (N,)."""
@@ -107,4 +126,36 @@ class Critic(nn.Module):
         if self.embed is not None:
             x_NCHW = torch.cat([x_NCHW, self.embed(y_N).unflatten(1, (PLANES, self.side, self.side))], 1)
         h = self.trunk(self.start(x_NCHW.contiguous(memory_format=torch.channels_last)))
-        return self.judge(activate(self.pool(activate(h)).flatten(1))).squeeze(1)
+        return self.judge(activate(self.look(activate(h)))).squeeze(1)
+
+
+class Classifier(nn.Module):
+    """Pictures to a logit for each class, by a residual trunk with batch normalisation and an average over all places.
+
+    Args:
+        pixels, channels: of the pictures
+        classes: how many
+        widths: channels at half, a quarter, an eighth … of the size
+        blocks: residual blocks at each size
+    """
+
+    def __init__(self, pixels: int, channels: int, classes: int, *, widths: Sequence[int] = (24, 48, 80), blocks: int = 1):
+        super().__init__()
+        check(pixels, channels)
+        even = 2 ** len(widths)
+        self.spare = -pixels % even
+        self.start = convolution(2, 4 * channels, widths[0])
+        self.trunk = Trunk(widths, blocks, resample="down", norm=nn.BatchNorm2d)
+        self.norm = nn.BatchNorm2d(widths[-1])
+        self.name = convolution(0, widths[-1], classes)
+
+    def features(self, x_NCHW: torch.Tensor) -> torch.Tensor:
+        """(N, C, H, W) in [-1, 1] -> the averages (N, widths[-1]) from which classes are told."""
+        if self.spare:
+            before = self.spare // 2
+            x_NCHW = F.pad(x_NCHW, (before, self.spare - before) * 2, value=-1.0)
+        return activate(self.norm(self.trunk(self.start(space_to_depth(x_NCHW))))).mean((2, 3))
+
+    def forward(self, x_NCHW: torch.Tensor) -> torch.Tensor:
+        """(N, C, H, W) in [-1, 1] -> logits (N, classes)."""
+        return self.name(self.features(x_NCHW))

@@ -44,6 +44,26 @@ class Player:
         return torch.optim.Adam(parameters, lr=self.rate, betas=self.betas, fused=True)
 
 
+@torch.no_grad()
+def follow(average: nn.Module, net: nn.Module, half_life: float, seen: torch.Tensor, examples: int) -> None:
+    """Move a net's running average on, in place.
+
+    Args:
+        average, net: of the same shape; buffers are copied
+        half_life: in examples; early on at most a twentieth of those seen, or the untrained start would stay in it; 0: a copy
+        seen: examples behind the average, (), updated; a tensor so that a resume restores it
+        examples: seen by now
+    """
+    life = min(half_life, examples / 20)
+    keep = 0.5 ** ((examples - int(seen)) / life) if life else 0.0
+    seen.fill_(examples)
+    mine: list[torch.Tensor] = list(average.parameters())
+    theirs: list[torch.Tensor] = list(net.parameters())
+    torch._foreach_lerp_(mine, theirs, 1 - keep)
+    for old, new in zip(average.buffers(), net.buffers(), strict=True):
+        old.copy_(new)
+
+
 class Objective(Protocol):
     """The contract between a recipe and the loop (docs/design.md)."""
 

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from gannet.objectives import Loss, Player
+from gannet.objectives import Loss, Player, follow
 from gannet.rng import Rng
 
 Logits = torch.Tensor
@@ -126,6 +126,8 @@ class Gan:
         gamma: weight of the penalty
         sigma: step of the finite differences, in units of the pictures' range [-1, 1]
         share: one example in `share` is penalised by finite differences
+        again: the generator's turn goes on with the pictures that the critic has just judged and with the logits that it
+            gave the real ones, which saves a pass through either net; else each turn has fresh ones, as in R3GAN
         rate, betas: of both players
         critic_steps: steps of the critic for each of the generator
         half_life: of the generator's running average, in examples; early on at most a twentieth of those seen; 0: no average
@@ -142,6 +144,7 @@ class Gan:
         gamma: float = 0.1,
         sigma: float = 0.05,
         share: int = 4,
+        again: bool = True,
         rate: float = 2e-4,
         betas: tuple[float, float] = (0.0, 0.99),
         critic_steps: int = 1,
@@ -159,6 +162,8 @@ class Gan:
         self.noise = cast(int, generator.noise)
         self.contest, self.penalty = contest, penalty
         self.gamma, self.sigma, self.share = gamma, sigma, share
+        self.again = again
+        self.judged: tuple[torch.Tensor, torch.Tensor | None, Logits] | None = None  # pictures, classes, logits of real ones
         self.critic_steps, self.half_life, self.classes = critic_steps, half_life, classes
         self.seen = torch.zeros((), dtype=torch.int64)  # examples behind the average; a tensor so that a resume restores it
         # Batch statistics would leak between real and generated examples that go through the critic together.
@@ -190,6 +195,9 @@ class Gan:
         return self.critic_loss(real, y_N, rng)
 
     def generator_loss(self, real: torch.Tensor, y_N: torch.Tensor | None, rng: Rng) -> Loss:
+        if self.judged is not None:
+            (fake, y_N, real_logits), self.judged = self.judged, None
+            return self.contest.generator(real_logits, self.critic(fake, y_N).float()), None, {}
         fake_logits = self.critic(self.draw(len(real), y_N, rng, real.device), y_N).float()
         real_logits = fake_logits
         if self.contest.paired:
@@ -199,8 +207,9 @@ class Gan:
 
     def critic_loss(self, real: torch.Tensor, y_N: torch.Tensor | None, rng: Rng) -> Loss:
         n, some = len(real), slice(None, None, self.share)
-        with torch.no_grad():
-            fake = self.draw(n, y_N, rng, real.device).float()
+        with torch.set_grad_enabled(self.again):
+            drawn = self.draw(n, y_N, rng, real.device).float()
+        fake = drawn.detach()
         groups, part, near = [(real, y_N), (fake, y_N)], (real[some], fake[some]), []
         if self.penalty == "differences":
             noise = [rng.normal(*x.shape).to(x.device) for x in part]
@@ -209,6 +218,7 @@ class Gan:
         single = not torch.is_autocast_enabled(real.device.type)
         groups += near if single else []
         logits = self.judge(groups)
+        self.judged = (drawn, y_N, logits[0].detach()) if self.again else None
         contest = self.contest.critic(logits[0], logits[1])
         seen = {"real": logits[0].detach().mean(), "fake": logits[1].detach().mean()}
         if self.penalty == "none":
@@ -239,17 +249,8 @@ class Gan:
         y = torch.cat([y for _, y in groups if y is not None]) if groups[0][1] is not None else None
         return list(self.critic(x, y).float().split([len(x) for x, _ in groups]))
 
-    @torch.no_grad()
     def after(self, progress: float, examples: int) -> None:
-        # A half-life longer than a twentieth of what was seen would keep the untrained start in the average.
-        life = min(self.half_life, examples / 20)
-        keep = 0.5 ** ((examples - int(self.seen)) / life) if life else 0.0
-        self.seen.fill_(examples)
-        mine: list[torch.Tensor] = list(self.average.parameters())
-        theirs: list[torch.Tensor] = list(self.generator.parameters())
-        torch._foreach_lerp_(mine, theirs, 1 - keep)
-        for old, new in zip(self.average.buffers(), self.generator.buffers(), strict=True):
-            old.copy_(new)
+        follow(self.average, self.generator, self.half_life, self.seen, examples)
 
     def nets(self) -> dict[str, nn.Module]:
         return {"generator": self.average, "critic": self.critic}

@@ -6,6 +6,7 @@ Arm: images
 from typing import Literal
 
 from gannet.data import images
+from gannet.evaluation.images import Pictures
 from gannet.nets.dcgan import Critic, Generator
 from gannet.objectives import gan
 from gannet.recipe import Recipe, constant
@@ -26,9 +27,11 @@ def dcgan(
         seed: of everything that is random
     """
     width, batch, examples = {"tiny": (8, 16, 3_200), "small": (64, 128, 1_200_000), "base": (128, 128, 6_000_000)}[size]
-    train = images.load(data, "train").without_classes()
+    pictures = images.load(data, "train")
+    train = pictures.without_classes()
     generator = Generator(train.pixels, train.channels, width=width)
     critic = Critic(train.pixels, train.channels, width=width)
     plain = {"contest": gan.nonsaturating, "penalty": "none", "half_life": 0}  # the paper averages nothing
     objective = gan.Gan(generator, critic, rate=rate, betas=(0.5, 0.999), **plain)
-    return Recipe(train, objective, batch=batch, examples=examples, seed=seed, schedule=constant)
+    scores = Pictures(pictures, images.load(data, "test"))
+    return Recipe(train, objective, evaluation=scores, batch=batch, examples=examples, seed=seed, schedule=constant)

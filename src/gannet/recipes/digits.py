@@ -6,6 +6,7 @@ Arm: images
 from typing import Literal
 
 from gannet.data import images
+from gannet.evaluation.images import Pictures
 from gannet.nets.images import Critic, Generator
 from gannet.objectives import gan
 from gannet.recipe import Recipe
@@ -30,11 +31,12 @@ def digits(
         seed: of everything that is random
     """
     width, batch, examples = {"tiny": (8, 16, 3_200), "small": (32, 32, 1_000_000), "base": (128, 128, 20_000_000)}[size]
-    train = images.load(data, "train")
-    train = train if classes else train.without_classes()
+    pictures = images.load(data, "train")
+    train = pictures if classes else pictures.without_classes()
     kinds = len(train.classes)
     generator = Generator(train.pixels, train.channels, classes=kinds, width=width)
     critic = Critic(train.pixels, train.channels, classes=kinds, width=width)
     gamma = gan.suggest_gamma(train.pixels, train.channels, batch) if gamma is None else gamma
     objective = gan.Gan(generator, critic, gamma=gamma, rate=rate, classes=kinds)
-    return Recipe(train, objective, batch=batch, examples=examples, seed=seed)
+    scores = Pictures(pictures, images.load(data, "test"))
+    return Recipe(train, objective, evaluation=scores, batch=batch, examples=examples, seed=seed)

@@ -6,6 +6,7 @@ Arm: images
 from typing import Literal
 
 from gannet.data import images
+from gannet.evaluation.images import Pictures
 from gannet.nets.dense import Critic, Generator
 from gannet.objectives import gan
 from gannet.recipe import Recipe, constant
@@ -26,9 +27,11 @@ def tutorial(
         seed: of everything that is random
     """
     width, batch, examples = {"tiny": (32, 16, 3_200), "small": (128, 64, 3_000_000), "base": (512, 64, 12_000_000)}[size]
-    train = images.load(data, "train").without_classes()
+    pictures = images.load(data, "train")
+    train = pictures.without_classes()
     generator = Generator(train.pixels, train.channels, width=width)
     critic = Critic(train.pixels, train.channels, width=width)
     plain = {"contest": gan.nonsaturating, "penalty": "none", "half_life": 0}  # nothing that the tutorial does not have
     objective = gan.Gan(generator, critic, rate=rate, betas=(0.9, 0.999), **plain)
-    return Recipe(train, objective, batch=batch, examples=examples, seed=seed, schedule=constant)
+    scores = Pictures(pictures, images.load(data, "test"))
+    return Recipe(train, objective, evaluation=scores, batch=batch, examples=examples, seed=seed, schedule=constant)

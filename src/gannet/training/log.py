@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +27,13 @@ class Log:
     def __init__(self, path: Path, *, steps: int, batch: int, start: int, players: list[str], quiet: bool = False):
         self.path, self.steps, self.batch, self.start, self.players = path, steps, batch, start, players
         self.began = time.monotonic()
-        self.quiet = quiet
+        self.quiet, self.scoring, self.scored, self.scored_at, self.before = quiet, 0.0, "", start, 0.0
         if quiet:
             return
         if path.exists():
-            write_text(path, "".join(line + "\n" for line in whole_lines(path) if json.loads(line)["step"] <= start))
+            kept = [line for line in whole_lines(path) if json.loads(line)["step"] <= start]
+            write_text(path, "".join(line + "\n" for line in kept))
+            self.before = json.loads(kept[-1])["seconds"] if kept else 0.0  # training time of earlier processes
         self.live = sys.stderr.isatty()
         self.printed = -1
         if self.live:
@@ -45,16 +49,11 @@ class Log:
         """One line of metrics, and the live line."""
         if self.quiet:
             return
-        spent = time.monotonic() - self.began
-        line: dict[str, Any] = {"step": step, "examples": step * self.batch, "seconds": round(spent, 2)}
-        try:
-            with open(self.path, "a", encoding="utf-8") as file:
-                file.write(json.dumps(line | {key: round(value, 6) for key, value in seen.items()}) + "\n")
-        except OSError as error:
-            raise cannot_write(self.path, error) from error
+        spent = self.spent()
+        self.append(step, seen)
         speed = (step - self.start) * self.batch / max(spent, 1e-9)
         losses = "  ".join(f"{player} {seen[player]:.3f}" for player in self.players if player in seen)
-        text = f"{step * self.batch:,} examples  {speed:,.0f}/s  {losses}"
+        text = f"{step * self.batch:,} examples  {speed:,.0f}/s  {losses}{self.scored}"
         if self.live:
             self.bar.update(self.task, completed=step, description=text)
             return
@@ -63,6 +62,36 @@ class Log:
             left = spent / max(step - self.start, 1) * (self.steps - step)
             print(f"{step / self.steps:4.0%}  {text}  {int(left) // 60}:{int(left) % 60:02d} left", file=sys.stderr, flush=True)
             self.printed = tenth
+
+    def spent(self) -> float:
+        """Seconds of training in this process, scoring apart."""
+        return time.monotonic() - self.began - self.scoring
+
+    def append(self, step: int, seen: dict[str, float]) -> None:
+        """One line of metrics.jsonl; its seconds are those of training in all processes since the run began."""
+        seconds = round(self.before + self.spent(), 2)
+        line: dict[str, Any] = {"step": step, "examples": step * self.batch, "seconds": seconds}
+        try:
+            with open(self.path, "a", encoding="utf-8") as file:
+                file.write(json.dumps(line | {key: round(value, 6) for key, value in seen.items()}) + "\n")
+        except OSError as error:
+            raise cannot_write(self.path, error) from error
+
+    @contextlib.contextmanager
+    def apart(self) -> Iterator[None]:
+        """Time that is not training, and is counted apart."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.scoring += time.monotonic() - began
+
+    def score(self, step: int, found: dict[str, float]) -> None:
+        """A score: a line of metrics of its own, and from now on part of the live line."""
+        self.scored_at = step
+        self.scored = "  " + "  ".join(f"{name} {value:.3f}" for name, value in found.items())
+        if not self.quiet:
+            self.append(step, found)
 
     def close(self) -> None:
         """Leave the terminal as it was."""

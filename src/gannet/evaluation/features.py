@@ -1,0 +1,174 @@
+"""Nets that turn pictures into the numbers in which scores are measured: one for digits, a random one, and Inception.
+
+A score means nothing without the net behind it, so each has a name, a layer and a sha256 that go into every report.
+None of the first two is downloaded.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from gannet.data import images
+from gannet.errors import Wrong
+from gannet.nets.images import Classifier
+from gannet.nets.residual import RECTIFIED, activate
+from gannet.rng import Rng
+
+DIGIT_NET = Path(__file__).parent / "digits.safetensors"  # by bench/features.py, recorded in digits.json beside it
+
+
+@dataclass(frozen=True)
+class Features:
+    """A feature net.
+
+    Attributes:
+        name: for reports
+        layer: which of its layers
+        sha256: of its weights
+        measure: byte pictures (N, C, H, W) -> features (N, D), float32
+        classify: features (N, D) -> class numbers (N,), or None where it knows no classes
+        note: what to keep in mind when reading its scores
+    """
+
+    name: str
+    layer: str
+    sha256: str
+    measure: Callable[[torch.Tensor], torch.Tensor]
+    classify: Callable[[torch.Tensor], torch.Tensor] | None = None
+    note: str = ""
+
+    def facts(self) -> dict[str, str]:
+        """What a report says of it."""
+        return {"name": self.name, "layer": self.layer, "sha256": self.sha256, "note": self.note}
+
+
+def in_parts(net: Callable[[torch.Tensor], torch.Tensor], x_NCHW: torch.Tensor, part: int = 500) -> torch.Tensor:
+    """A net's outputs on byte pictures, a part at a time."""
+    with torch.no_grad():
+        return torch.cat([net(images.to_float(x)) for x in x_NCHW.split(part)])
+
+
+@functools.lru_cache(maxsize=1)
+def digits() -> Features:
+    """A residual digit classifier, trained by bench/features.py and shipped with the package.
+
+    Raises:
+        Wrong: where the shipped file is not the one that was recorded.
+    """
+    record = json.loads(DIGIT_NET.with_suffix(".json").read_text(encoding="utf-8"))
+    found = hashlib.sha256(DIGIT_NET.read_bytes()).hexdigest()
+    if found != record["sha256"]:
+        raise Wrong("the digit classifier is not the one that was recorded", got=DIGIT_NET, try_="installing gannet again")
+    net = Classifier(28, 1, 10)
+    net.load_state_dict(load_file(DIGIT_NET))
+    net.eval().requires_grad_(False)
+    return Features(
+        "gannet digits 1",
+        f"the {net.name.in_features} averages before the last layer",
+        found,
+        measure=lambda x: in_parts(net.features, x),
+        classify=lambda x_ND: net.name(x_ND).argmax(1),
+        note=f"a classifier that is right on {record['test_accuracy']:.2%} of MNIST's test set",
+    )
+
+
+class RandomNet(nn.Module):
+    """Convolutions that halve the picture until it has 4 pixels or fewer, then a dense layer; never trained."""
+
+    def __init__(self, pixels: int, channels: int, out: int = 64, width: int = 32):
+        super().__init__()
+        layers: list[nn.Module] = []
+        while pixels > 4:
+            layers.append(nn.Conv2d(channels, width, 3, 2, 1))
+            channels, pixels, width = width, -(-pixels // 2), min(2 * width, 128)
+        self.layers = nn.ModuleList([*layers, nn.Linear(channels * pixels**2, out)])
+        rng = Rng(0, 0, "random features")
+        for name, parameter in self.named_parameters():
+            fan = parameter[0].numel()
+            draw = rng.normal(*parameter.shape) * (RECTIFIED / math.sqrt(fan)) if name.endswith("weight") else torch.zeros(())
+            with torch.no_grad():
+                parameter.copy_(draw)
+
+    def forward(self, x_NCHW: torch.Tensor) -> torch.Tensor:
+        *convolutions, dense = self.layers
+        for layer in convolutions:
+            x_NCHW = activate(layer(x_NCHW))
+        return dense(x_NCHW.flatten(1))
+
+
+@functools.lru_cache(maxsize=4)
+def random(pixels: int, channels: int) -> Features:
+    """An untrained net with fixed weights, for pictures that no shipped net knows (Naeem et al. 2020, arXiv 2002.09797, 4.3).
+
+    It ranks generators of such pictures better than a net trained on photographs does, and needs no download. Its
+    numbers compare with nothing but themselves.
+    """
+    net = RandomNet(pixels, channels).eval().requires_grad_(False)
+    digest = hashlib.sha256(b"".join(p.detach().numpy().tobytes() for p in net.parameters())).hexdigest()
+    return Features(
+        f"gannet random 1, {pixels} pixels, {channels} channel(s)",
+        "64 outputs",
+        digest,
+        measure=lambda x: in_parts(net, x),
+        note="an untrained net: it sees shapes, not meaning",
+    )
+
+
+def inception() -> Features:
+    """Inception-v3's 2048 averages, as FID was first defined (Heusel et al. 2017), through torch-fidelity. Unverified.
+
+    Raises:
+        Wrong: where torch-fidelity or torchvision cannot be imported.
+    """
+    try:  # an installed torchvision that does not fit torch raises RuntimeError
+        from torch_fidelity.feature_extractor_inceptionv3 import (  # pyright: ignore[reportMissingImports]
+            FeatureExtractorInceptionV3,
+        )
+    except (ImportError, RuntimeError) as error:
+        needs = "pip install torch-fidelity, with a torchvision that fits your torch"
+        raise Wrong("Inception features need torch-fidelity", got=" ".join(str(error).split()), try_=needs) from error
+    net: Any = FeatureExtractorInceptionV3("inception-v3-compat", ["2048"]).eval()
+
+    def measure(x_NCHW: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            return torch.cat([net(x.expand(-1, 3, -1, -1).contiguous())[0] for x in x_NCHW.split(50)])
+
+    digest = hashlib.sha256(b"".join(p.detach().cpu().numpy().tobytes() for p in net.parameters())).hexdigest()
+    note = "trained on photographs; grey pictures are repeated in three channels, the net resizes to 299 pixels itself"
+    return Features("torch-fidelity inception-v3-compat", "2048", digest, measure, note=note)
+
+
+def choose(data: images.Images, wish: str = "auto") -> Features:
+    """The feature net for a data set: the digit classifier for mnist, the random net for everything else.
+
+    Args:
+        wish: auto, digits, random or inception
+
+    Raises:
+        Wrong: for pictures that the wished net cannot take.
+    """
+    if wish == "auto":
+        wish = "digits" if data.name == "mnist" else "random"
+    if wish == "digits":
+        if (data.pixels, data.channels) != (28, 1):
+            shape = f"{data.pixels} pixels, {data.channels} channel(s)"
+            raise Wrong(
+                "the digit classifier takes grey pictures of 28 pixels", got=shape, try_="--features random", usage=True
+            )
+        return digits()
+    if wish == "random":
+        return random(data.pixels, data.channels)
+    if wish == "inception":
+        return inception()
+    raise Wrong("no such features", got=wish, try_="auto, digits, random or inception", usage=True)
