@@ -8,8 +8,8 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c co
 
 .PHONY: demo test check format bench clean
 
-demo: $(VENV)/.core  ## train `digits` for three minutes on MNIST, then draw 100 digits
-	@run=$$($(BIN)/gannet train digits --minutes 3) && $(BIN)/gannet sample "$$run" -n 100
+demo: $(VENV)/.core  ## train `digits` for three minutes on MNIST, draw 100 digits, and score what it draws
+	@run=$$($(BIN)/gannet train digits --minutes 3) && $(BIN)/gannet sample "$$run" -n 100 && $(BIN)/gannet evaluate "$$run"
 
 test: $(VENV)/.dev  ## set up and run the tests
 	$(BIN)/python -m pytest -n 2

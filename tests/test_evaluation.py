@@ -199,7 +199,7 @@ def test_the_classifier_expects_ln_k_learns_and_goes_on_as_it_would_have() -> No
         return Classify(Classifier(8, 1, 2, widths=(8, 8)), 2)
 
     def steps(objective: Classify, first: int, last: int) -> None:
-        settings = {"batch": 16, "steps": 60, "schedule": lambda progress: 1.0, "seed": 0}
+        settings = {"batch": 16, "steps": 60, "schedule": recipe.constant, "seed": 0}
         loop.fit(objective, Shaken(data), engine, **settings, start=first, stop=last)
 
     whole = fresh()

@@ -97,3 +97,8 @@ def test_schedule() -> None:
     assert recipe.cosine(1) == pytest.approx(0.02)
     assert recipe.cosine(1.5) == pytest.approx(0.02)
     assert recipe.constant(0.3) == 1
+    assert recipe.inverse_root(0.0, 0) == 0
+    assert recipe.inverse_root(0.0, 500) == 0.5
+    assert recipe.inverse_root(0.0, 60_000) == recipe.inverse_root(0.0, 20_000) == 1
+    assert recipe.inverse_root(0.0, 240_000) == pytest.approx(0.5)
+    assert recipe.inverse_root(1.0, 240_000) == pytest.approx(0.25)

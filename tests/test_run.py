@@ -244,7 +244,7 @@ def test_bfloat16_runs_and_is_written_down() -> None:
 def test_a_resume_with_other_arguments_says_which(trained: Path) -> None:
     with pytest.raises(Wrong) as error:
         run.train("digits", size="tiny", data="bars", steps=30, rate=1e-4, out=trained)
-    one_line(str(error.value), "rate 0.004 -> 0.0001", "steps 20 -> 30", trained)
+    one_line(str(error.value), "rate 0.003 -> 0.0001", "steps 20 -> 30", trained)
     assert error.value.status == 2
 
 

@@ -27,15 +27,24 @@ from gannet.errors import Wrong
 FOLDER = Path(__file__).parent / "recipes"
 
 
-def cosine(progress: float, warm: float = 0.01, floor: float = 0.02) -> float:
-    """Share of the peak learning rate at this progress (0 to 1): a linear rise, then half a cosine down to `floor`."""
+def cosine(progress: float, examples: int = 0, *, warm: float = 0.01, floor: float = 0.02) -> float:
+    """Share of the peak learning rate: a linear rise over the first `warm` of the run, then half a cosine down to `floor`."""
     if progress < warm:
         return progress / warm
     fall = (progress - warm) / (1 - warm)
     return floor + (1 - floor) * (1 + math.cos(math.pi * min(fall, 1))) / 2
 
 
-def constant(progress: float) -> float:
+def inverse_root(progress: float, examples: int, *, warm: int = 1_000, steady: int = 60_000, floor: float = 0.5) -> float:
+    """Share of the peak learning rate: a linear rise over `warm` examples, the peak up to `steady`, then as 1/√examples,
+    and all that times half a cosine from 1 to `floor` over the run.
+
+    For contests: they want a high rate for long, and collapse if it lasts; a rate near 0 at the end spoils them (docs/log.md).
+    """
+    return min(1.0, examples / warm, math.sqrt(steady / max(examples, 1))) * cosine(progress, warm=0, floor=floor)
+
+
+def constant(progress: float, examples: int = 0) -> float:
     """The peak learning rate all the way, as the older papers train."""
     return 1.0
 
@@ -50,7 +59,7 @@ class Recipe:
         batch: examples per step, over all processes
         examples: how many to train on unless --minutes or --steps says otherwise
         seed: of everything that is random
-        schedule: share of each player's peak rate at a progress from 0 to 1
+        schedule: (progress from 0 to 1, examples seen) -> share of each player's peak rate
         show: examples drawn into `samples/` and the model card
         evaluation: scores the finished model, and a cheap score while it trains (gannet.evaluation.images.Pictures); or None
     """
@@ -60,7 +69,7 @@ class Recipe:
     batch: int
     examples: int
     seed: int = 0
-    schedule: Callable[[float], float] = cosine
+    schedule: Callable[[float, int], float] = cosine
     show: int = 100
     evaluation: Any = None
 

@@ -129,6 +129,7 @@ class Gan:
         again: the generator's turn goes on with the pictures that the critic has just judged and with the logits that it
             gave the real ones, which saves a pass through either net; else each turn has fresh ones, as in R3GAN
         rate, betas: of both players
+        clip: largest norm of either player's gradient, or None
         critic_steps: steps of the critic for each of the generator
         half_life: of the generator's running average, in examples; early on at most a twentieth of those seen; 0: no average
         classes: how many, or 0
@@ -147,6 +148,7 @@ class Gan:
         again: bool = True,
         rate: float = 2e-4,
         betas: tuple[float, float] = (0.0, 0.99),
+        clip: float | None = None,
         critic_steps: int = 1,
         half_life: float = 20_000,
         classes: int = 0,
@@ -155,8 +157,8 @@ class Gan:
         if penalty not in ("differences", "exact", "lipschitz", "none"):
             raise ValueError(f"penalty is {penalty!r}; it may be differences, exact, lipschitz or none")
         self.players = {
-            "critic": Player(critic, rate=rate, betas=betas, make=make),
-            "generator": Player(generator, rate=rate, betas=betas, make=make),
+            "critic": Player(critic, rate=rate, betas=betas, clip=clip, make=make),
+            "generator": Player(generator, rate=rate, betas=betas, clip=clip, make=make),
         }
         self.average = copy.deepcopy(generator).requires_grad_(False).eval()
         self.noise = cast(int, generator.noise)

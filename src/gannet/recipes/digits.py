@@ -9,14 +9,14 @@ from gannet.data import images
 from gannet.evaluation.images import Pictures
 from gannet.nets.images import Critic, Generator
 from gannet.objectives import gan
-from gannet.recipe import Recipe
+from gannet.recipe import Recipe, inverse_root
 
 
 def digits(
     size: Literal["tiny", "small", "base"] = "small",
     data: str = "mnist",
     classes: bool = False,
-    rate: float = 4e-3,
+    rate: float = 3e-3,
     gamma: float | None = None,
     seed: int = 0,
 ) -> Recipe:
@@ -30,13 +30,14 @@ def digits(
         gamma: weight of the penalty; chosen from pixels and batch unless given
         seed: of everything that is random
     """
-    width, batch, examples = {"tiny": (8, 16, 3_200), "small": (32, 32, 1_000_000), "base": (128, 128, 20_000_000)}[size]
+    width, batch, examples = {"tiny": (8, 16, 3_200), "small": (32, 64, 1_500_000), "base": (128, 128, 20_000_000)}[size]
     pictures = images.load(data, "train")
     train = pictures if classes else pictures.without_classes()
     kinds = len(train.classes)
     generator = Generator(train.pixels, train.channels, classes=kinds, width=width)
     critic = Critic(train.pixels, train.channels, classes=kinds, width=width)
     gamma = gan.suggest_gamma(train.pixels, train.channels, batch) if gamma is None else gamma
-    objective = gan.Gan(generator, critic, gamma=gamma, rate=rate, classes=kinds)
+    objective = gan.Gan(generator, critic, gamma=gamma, rate=rate, clip=2, half_life=100_000, classes=kinds)
     scores = Pictures(pictures, images.load(data, "test"))
-    return Recipe(train, objective, evaluation=scores, batch=batch, examples=examples, seed=seed)
+    numbers = {"batch": batch, "examples": examples, "seed": seed, "schedule": inverse_root}
+    return Recipe(train, objective, evaluation=scores, **numbers)

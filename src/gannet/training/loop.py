@@ -26,7 +26,7 @@ def fit(
     *,
     batch: int,
     steps: int,
-    schedule: Callable[[float], float],
+    schedule: Callable[[float, int], float],
     seed: int,
     start: int = 0,
     stop: int | None = None,
@@ -39,7 +39,7 @@ def fit(
         data: has `batch(n, rng)`, a function of the rng's seed, step and stream alone
         batch: examples per step over all processes
         steps: length of the whole run; progress is step / steps, the same as examples seen over examples in all
-        schedule: share of the peak rate at a progress
+        schedule: (progress, examples seen) -> share of the peak rate
         seed: batches and random numbers are functions of (seed, step, player)
 
     Raises:
@@ -48,7 +48,7 @@ def fit(
     mine = engine.share(batch)
     for step in range(start, steps if stop is None else stop):
         progress = step / steps
-        rate = schedule(progress)
+        rate = schedule(progress, step * batch)
         seen: dict[str, torch.Tensor] = {}
         turns: dict[str, int] = {}
         for name in objective.turns(progress):
