@@ -64,8 +64,8 @@ def _scores(evaluation: dict[str, Any] | None) -> str:
     if evaluation is None:
         return "Not measured yet: `gannet evaluate` with this folder measures them and writes them here.\n"
     rows = "\n".join("| " + " | ".join(row) + " |" for row in rows_of(evaluation))
-    return f"""| score | drawn | real | better | |
-| --- | --- | --- | --- | --- |
+    return f"""| score | drawn | real | better | n | |
+| --- | --- | --- | --- | --- | --- |
 {rows}
 
 {about(evaluation)}
@@ -77,12 +77,13 @@ The drawn pictures nearest to a training picture (top), that picture, and the ne
 
 
 def rows_of(evaluation: dict[str, Any]) -> list[list[str]]:
-    """Name, drawn, real, better, meaning: a row for each score, as text."""
+    """Name, drawn, real, better, n, meaning: a row for each score, as text."""
     rows = []
     for name, score in evaluation["scores"].items():
         spread = "" if score["spread"] is None else f" ± {score['spread']:.4f}"
         better = {"floor": "as real"}.get(score["better"], score["better"])
-        rows.append([name, f"{score['value']:.4f}{spread}", f"{score['floor']:.4f}", better, score["meaning"]])
+        cells = [name, f"{score['value']:.4f}{spread}", f"{score['floor']:.4f}", better, f"{score['n']:,}", score["meaning"]]
+        rows.append(cells)
     return rows
 
 
@@ -90,9 +91,10 @@ def about(evaluation: dict[str, Any]) -> str:
     """What stands behind the scores, in a few sentences."""
     net, floor, reference = evaluation["features"], evaluation["floor"], evaluation["reference"]
     return (
-        f"Weights: {evaluation['weights']} (step {evaluation['step']:,}). {evaluation['n']:,} pictures drawn with each of the "
-        f"seeds {', '.join(map(str, evaluation['seeds']))}: mean ± standard deviation; one drawing where no deviation stands. "
-        f'"real" is what {floor["data"]} gets in their place. Reference: {reference["data"]}, {reference["items"]:,} pictures. '
+        f"Weights: {evaluation['weights']} (step {evaluation['step']:,}). n pictures drawn with each of the seeds "
+        f"{', '.join(map(str, evaluation['seeds']))}: mean ± standard deviation; with the first alone where none stands. "
+        f'"real" is what {floor["data"]} gets in their place. Reference: {reference["data"]}, all {reference["items"]:,} for '
+        f"fid, classes and copies, n of them for the rest. "
         f"Features: {net['name']}, {net['layer']}, sha256 {net['sha256'][:12]}; {net['note']}."
     )
 

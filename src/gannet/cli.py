@@ -242,10 +242,10 @@ def evaluate(words: list[str]) -> None:
     if as_json:
         print(json.dumps(report, indent=2))
         return
-    table = [["", "drawn", "real", "better", ""], *card.rows_of(report)]
-    widths = [max(len(row[column]) for row in table) for column in range(4)]
+    table = [["", "drawn", "real", "better", "n", ""], *card.rows_of(report)]
+    widths = [max(len(row[column]) for row in table) for column in range(5)]
     for row in table:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row[:4], widths, strict=True)) + "  " + row[4])
+        print("  ".join(cell.ljust(width) for cell, width in zip(row[:5], widths, strict=True)) + "  " + row[5])
     print("\n" + card.about(report))
 
 

@@ -16,7 +16,7 @@ from gannet import recipe
 from gannet.errors import Wrong
 from gannet.files import cannot_write, write_json
 
-FORMAT = 1  # of the run folder; a larger number than this was written by a newer version
+FORMAT = 2  # of the run folder; a larger number than this was written by a newer version, a smaller one by one before 0.1.0
 RUNS = Path("runs")
 
 
@@ -33,12 +33,15 @@ def read_record(folder: Path) -> dict[str, Any]:
         raise Wrong("this folder holds no run: recipe.json is missing", got=folder)
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        newer = record["format"] > FORMAT
+        newer, older = record["format"] > FORMAT, record["format"] < FORMAT
     except (ValueError, KeyError, TypeError) as error:
         raise Wrong("the run's recipe.json is damaged", got=f"{path}: {error}") from error
     if newer:
         needs = f"pip install -U gannet: it was written by gannet {record.get('gannet', 'of later date')}"
         raise Wrong(f"this run has format {record['format']} and this version reads up to {FORMAT}", got=folder, try_=needs)
+    if older:
+        said = f"{folder}, format {record['format']}"
+        raise Wrong("this run was written before gannet 0.1.0 and can no longer be read", got=said, try_="training it again")
     return record
 
 
@@ -61,19 +64,6 @@ def finished(folder: Path, record: dict[str, Any]) -> bool:
     """True where the last checkpoint is the end and the model card has been written."""
     saved = checkpoints(folder)
     return bool(saved) and step_of(saved[-1]) >= record["steps"] and (folder / "README.md").is_file()
-
-
-def watched(folder: Path) -> dict[str, Any]:
-    """The score that was watched while training: {"last": {step, score}, "best": {step, score}}, or nothing."""
-    note, lines = folder / "best.json", []
-    if note.is_file():
-        for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines():
-            with contextlib.suppress(ValueError):  # a line that a kill cut short
-                lines.append(json.loads(line))
-        best = json.loads(note.read_text(encoding="utf-8"))
-        last = [{key: line[key] for key in best} for line in lines if best.keys() <= line.keys()]
-        return {"best": best, "last": last[-1] if last else best}
-    return {}
 
 
 def runs(root: Path = RUNS) -> list[tuple[Path, dict[str, Any]]]:

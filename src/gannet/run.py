@@ -2,7 +2,7 @@
 
 recipe.json        what was asked, what it became, and what the data was
 model.safetensors  the nets of the finished model
-best.safetensors   the nets where the score watched while training was best; best.json says when and what it was
+best.safetensors   the nets where the score watched while training was best; either file says of which step it is
 metrics.jsonl      numbers, a line per interval
 evaluation.json    what `gannet evaluate` measured
 samples/           what it drew from the same noise while it learnt, and a GIF of that
@@ -31,8 +31,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as safetensors_bytes
 
 from gannet import __version__, card, folders, recipe
@@ -41,7 +40,7 @@ from gannet.errors import Wrong
 from gannet.files import write_bytes, write_json, write_text
 from gannet.training import loop
 from gannet.training.engine import Engine
-from gannet.training.log import Log
+from gannet.training.log import Log, whole_lines
 
 FRAMES = 48  # pictures in `samples/`, spread evenly over the run
 KEPT = 2  # checkpoints in `resume/`
@@ -61,10 +60,11 @@ class Run:
         folder: where it lies
         record: recipe.json
         objective: players and losses; `nets` are the finished model's
+        step: after which the loaded weights were saved
     """
 
-    def __init__(self, folder: Path, record: dict[str, Any], objective: Any):
-        self.folder, self.record, self.objective = folder, record, objective
+    def __init__(self, folder: Path, record: dict[str, Any], objective: Any, step: int):
+        self.folder, self.record, self.objective, self.step = folder, record, objective, step
 
     @property
     def nets(self) -> dict[str, torch.nn.Module]:
@@ -134,7 +134,9 @@ def load(folder: str | Path, *, weights: str = "last", trust: bool = False) -> R
     if not path.is_file():
         raise Wrong("this run has not saved a model yet", got=folder, try_=f"{record['command']} to go on with it")
     try:
-        tensors = load_file(path)
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is no dictionary
+            note = _note(file)
     except (SafetensorError, OSError) as error:
         raise Wrong("the run's model is damaged", got=f"{path}: {error}") from error
     nets = made.objective.nets()
@@ -147,7 +149,7 @@ def load(folder: str | Path, *, weights: str = "last", trust: bool = False) -> R
             written = f"{path}, written by gannet {record['gannet']}, read by {__version__}"
             raise Wrong("the run's model does not fit its recipe", got=written) from error
         net.eval()
-    return Run(folder, record, made.objective)
+    return Run(folder, record, made.objective, note.get("step", 0))
 
 
 def evaluate(
@@ -178,28 +180,23 @@ def evaluate(
         Wrong: for a run that cannot be loaded, data that are not those of the run, and what cannot be measured.
     """
     loaded = load(folder, weights=weights, trust=trust)
-    where, record = loaded.folder, loaded.record
-    with keeping(Ledger(offline=offline)) as book, torch.random.fork_rng(devices=[]):
-        made = recipe.build(_card(where, record, trust), record["arguments"])
-    if made.evaluation is None:
-        raise Wrong("this run's recipe has no evaluation", got=record["recipe"], try_="evaluation=Pictures(train, test) in it")
-    _same_data(book.facts, {"data": {key: facts for key, facts in record["data"].items() if key in book.facts}})
+    where, record, objective = loaded.folder, loaded.record, loaded.objective
+    with keeping(Ledger(offline=offline)) as book:
+        with torch.random.fork_rng(devices=[]):
+            made = recipe.build(_card(where, record, trust), record["arguments"])
+        if made.evaluation is None:
+            needs = "evaluation=Pictures(train, test) in its Recipe(...)"
+            raise Wrong("this run's recipe has no evaluation", got=record["recipe"], try_=needs)
+        _same_data(_with_own(book.facts, made), record, "the data that it was trained on")
 
-    def draw(n: int, seed: int) -> tuple[torch.Tensor, torch.Tensor | None]:
-        y_N = torch.arange(n) % loaded.objective.classes if loaded.objective.classes else None  # as `sample` takes turns
-        return images.to_bytes(loaded.objective.sample(n, seed)), y_N
+        def draw(n: int, seed: int) -> tuple[torch.Tensor, torch.Tensor | None]:
+            y_N = made.evaluation.classes(n, seed) if objective.classes else None
+            return images.to_bytes(objective.sample(n, seed, y_N)), y_N
 
-    report = made.evaluation.report(draw, wish=features, full=full, seed=seed)
-    saved = folders.checkpoints(where)
-    found = {"weights": weights, "step": folders.step_of(saved[-1]) if saved else 0}
-    if weights == "best":
-        found["step"] = json.loads((where / "best.json").read_text(encoding="utf-8"))["step"]
-    report = found | report
+        scores, closest = made.evaluation.report(draw, wish=features, full=full, seed=seed)
+    report = {"weights": weights, "step": loaded.step, **scores}
     write_json(where / "evaluation.json", report)
-    drawn, _ = draw(report["n"], seed)
-    rows = [(drawn, "drawn"), (made.evaluation.train.x_NCHW, "train"), (made.evaluation.test.x_NCHW, "test")]
-    nearest = torch.cat([pictures[[pair[key] for pair in report["closest"]]] for pictures, key in rows])
-    save_picture(images.grid(nearest, columns=len(report["closest"])), where / "samples" / "closest.png")
+    save_picture(closest, where / "samples" / "closest.png")
     if folders.finished(where, record):
         write_text(where / "README.md", card.write(record, report))
     return report
@@ -275,8 +272,7 @@ def train(
         with torch.random.fork_rng(devices=[]):  # the nets' first weights; a caller's own numbers stay as they were
             torch.manual_seed(arguments.get("seed", 0))
             made = recipe.build(chosen, arguments)
-        if not book.facts:  # data that the recipe made itself
-            book.facts["own/train"] = made.data.facts()
+        book.facts = _with_own(book.facts, made)
         engine.share(made.batch)
         engine.prepare(made.objective)
         if record is None:
@@ -284,7 +280,7 @@ def train(
             record = _record(request, made, book, length, engine, command, chosen)
             where = engine.agree(lambda: folders.create(where, record, chosen, stack, numbered=out is None))
         else:
-            _same_data(book.facts, record)
+            _same_data(book.facts, record, "--new for a run on these data")
             if more is not None and folders.finished(where, record):  # an interrupted lengthening goes on instead
                 record = record | {"steps": record["steps"] + more, "lengthened": [*record.get("lengthened", []), more]}
                 record["examples"] = record["steps"] * record["batch"]
@@ -368,7 +364,14 @@ def _call(chosen: recipe.Card, request: dict[str, Any]) -> str:
     return f"gannet.train({', '.join([repr(name), *given])})"
 
 
-def _same_data(facts: dict[str, Any], record: dict[str, Any]) -> None:
+def _with_own(facts: dict[str, Any], made: recipe.Recipe) -> dict[str, Any]:
+    """The facts of all data that a recipe opened, the training set first; one that the recipe made itself is "own/train"."""
+    mine = made.data.facts()
+    key = f"{mine['name']}/{mine['split']}"
+    return facts if key in facts else {"own/train": mine, **facts}
+
+
+def _same_data(facts: dict[str, Any], record: dict[str, Any], try_: str) -> None:
     for key, then in record["data"].items():
         now = facts.get(key, {})
         for word in then:
@@ -376,7 +379,7 @@ def _same_data(facts: dict[str, Any], record: dict[str, Any]) -> None:
                 raise Wrong(
                     f"the data are not those that the run began with: {word} of {key} was {then[word]!r}",
                     got=repr(now.get(word)),
-                    try_="--new for a run on these data",
+                    try_=try_,
                 )
 
 
@@ -432,8 +435,7 @@ def _go(where: Path, record: dict[str, Any], made: recipe.Recipe, engine: Engine
             raise loop.NotFinite(f"{error.what}; {good}", got=error.got, try_=error.try_) from error
         finally:
             log.close()
-        if start < steps:
-            score(steps)  # unless a hook has just done it
+        score(steps)  # unless that is done
         if not folders.checkpoints(where) or folders.step_of(folders.checkpoints(where)[-1]) != steps:
             save(steps)
     if engine.first:
@@ -483,7 +485,7 @@ def save_checkpoint(where: Path, objective: Any, step: int) -> None:
         "objective": objective.state(),
     }
     # The checkpoint comes last: a run counts as finished by it, so the model must be there already.
-    write_bytes(where / WEIGHTS["last"], _model_bytes(objective))
+    write_bytes(where / WEIGHTS["last"], _model_bytes(objective, {"step": step}))
     buffer = io.BytesIO()
     torch.save(state, buffer)
     write_bytes(folders.checkpoint(where, step), buffer.getvalue())
@@ -491,24 +493,49 @@ def save_checkpoint(where: Path, objective: Any, step: int) -> None:
         old.unlink()
 
 
-def _model_bytes(objective: Any) -> bytes:
-    """The nets of the model as it stands."""
+def _model_bytes(objective: Any, note: dict[str, Any]) -> bytes:
+    """The nets of the model as it stands, as a file that carries the note."""
     tensors = {
         f"{name}.{key}": tensor.detach().cpu().contiguous()
         for name, net in objective.nets().items()
         for key, tensor in net.state_dict().items()
     }
-    return safetensors_bytes(tensors)
+    return safetensors_bytes(tensors, {"gannet": json.dumps(note)})  # one entry: several are written in no fixed order
+
+
+def _note(file: Any) -> dict[str, Any]:
+    """What `_model_bytes` wrote into an open safetensors file."""
+    return json.loads((file.metadata() or {}).get("gannet", "{}"))
 
 
 def keep_best(where: Path, objective: Any, step: int, found: dict[str, float]) -> None:
     """Keep the model aside where its first score is the lowest so far."""
     (name, value), *_ = found.items()
-    note = where / "best.json"
-    if note.is_file() and json.loads(note.read_text(encoding="utf-8"))[name] <= value:
-        return
-    write_bytes(where / WEIGHTS["best"], _model_bytes(objective))
-    write_json(note, {"step": step, name: value})
+    best = best_score(where)
+    if best is None or value < best[name]:
+        write_bytes(where / WEIGHTS["best"], _model_bytes(objective, {"step": step, name: value}))
+
+
+def best_score(where: Path) -> dict[str, float] | None:
+    """The step and score of the best weights, if any are kept."""
+    path = where / WEIGHTS["best"]
+    if not path.is_file():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            return _note(file)
+    except (SafetensorError, OSError) as error:
+        raise Wrong("the run's best weights are damaged", got=path, try_=f"deleting {path.name}") from error
+
+
+def _watched(where: Path) -> dict[str, Any]:
+    """What the score that was watched came to: {"best": {step, score}, "last": {step, score}}, or nothing."""
+    best = best_score(where)
+    if best is None:
+        return {}
+    lines = [json.loads(line) for line in whole_lines(where / "metrics.jsonl")]
+    last = [{key: line[key] for key in best} for line in lines if best.keys() <= line.keys()]
+    return {"best": best, "last": last[-1]} if last else {"best": best, "last": best}
 
 
 def restore(where: Path, objective: Any, engine: Engine) -> int:
@@ -557,7 +584,7 @@ def _finish(where: Path, record: dict[str, Any], made: recipe.Recipe, seconds: f
     write_bytes(where / "samples" / "learning.gif", film.getvalue())
     write_bytes(where / "samples" / "last.png", (where / "samples" / f"{record['examples']:09d}.png").read_bytes())
     # What is written once the end is reached, so that the card can be written again with scores.
-    record = record | {"trained": {"seconds": round(seconds, 1), **folders.watched(where)}}
+    record = record | {"trained": {"seconds": round(seconds, 1), **_watched(where)}}
     write_json(where / "recipe.json", record)
     write_text(where / "README.md", card.write(record))
 

@@ -6,6 +6,7 @@ None of the first two is downloaded.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import json
@@ -19,7 +20,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from gannet.data import images
+from gannet.data import images, ledger
 from gannet.errors import Wrong
 from gannet.nets.images import Classifier
 from gannet.nets.residual import RECTIFIED, activate
@@ -70,7 +71,8 @@ def digits() -> Features:
     found = hashlib.sha256(DIGIT_NET.read_bytes()).hexdigest()
     if found != record["sha256"]:
         raise Wrong("the digit classifier is not the one that was recorded", got=DIGIT_NET, try_="installing gannet again")
-    net = Classifier(28, 1, 10)
+    with torch.random.fork_rng(devices=[]):  # a caller's own random numbers stay as they were
+        net = Classifier(28, 1, 10)
     net.load_state_dict(load_file(DIGIT_NET))
     net.eval().requires_grad_(False)
     return Features(
@@ -114,7 +116,8 @@ def random(pixels: int, channels: int) -> Features:
     It ranks generators of such pictures better than a net trained on photographs does, and needs no download. Its
     numbers compare with nothing but themselves.
     """
-    net = RandomNet(pixels, channels).eval().requires_grad_(False)
+    with torch.random.fork_rng(devices=[]):
+        net = RandomNet(pixels, channels).eval().requires_grad_(False)
     digest = hashlib.sha256(b"".join(p.detach().numpy().tobytes() for p in net.parameters())).hexdigest()
     return Features(
         f"gannet random 1, {pixels} pixels, {channels} channel(s)",
@@ -128,8 +131,10 @@ def random(pixels: int, channels: int) -> Features:
 def inception() -> Features:
     """Inception-v3's 2048 averages, as FID was first defined (Heusel et al. 2017), through torch-fidelity. Unverified.
 
+    Its weights are downloaded by torch-fidelity when they are first used.
+
     Raises:
-        Wrong: where torch-fidelity or torchvision cannot be imported.
+        Wrong: where torch-fidelity or torchvision cannot be imported, or the weights cannot be had.
     """
     try:  # an installed torchvision that does not fit torch raises RuntimeError
         from torch_fidelity.feature_extractor_inceptionv3 import (  # pyright: ignore[reportMissingImports]
@@ -138,7 +143,12 @@ def inception() -> Features:
     except (ImportError, RuntimeError) as error:
         needs = "pip install torch-fidelity, with a torchvision that fits your torch"
         raise Wrong("Inception features need torch-fidelity", got=" ".join(str(error).split()), try_=needs) from error
-    net: Any = FeatureExtractorInceptionV3("inception-v3-compat", ["2048"]).eval()
+    if ledger().offline:
+        raise Wrong("Inception's weights are downloaded, and --offline forbids it", try_="--features auto", usage=True)
+    try:
+        net: Any = FeatureExtractorInceptionV3("inception-v3-compat", ["2048"]).eval()
+    except OSError as error:
+        raise Wrong("Inception's weights cannot be downloaded", got=str(error), try_="--features auto") from error
 
     def measure(x_NCHW: torch.Tensor) -> torch.Tensor:
         with torch.no_grad():
@@ -159,14 +169,15 @@ def choose(data: images.Images, wish: str = "auto") -> Features:
         Wrong: for pictures that the wished net cannot take.
     """
     if wish == "auto":
-        wish = "digits" if data.name == "mnist" else "random"
+        wish = "digits" if (data.name, data.pixels, data.channels) == ("mnist", 28, 1) else "random"
     if wish == "digits":
         if (data.pixels, data.channels) != (28, 1):
             shape = f"{data.pixels} pixels, {data.channels} channel(s)"
             raise Wrong(
                 "the digit classifier takes grey pictures of 28 pixels", got=shape, try_="--features random", usage=True
             )
-        return digits()
+        # Elsewhere its features may serve, but what it takes for digits are none.
+        return digits() if data.name == "mnist" else dataclasses.replace(digits(), classify=None)
     if wish == "random":
         return random(data.pixels, data.channels)
     if wish == "inception":

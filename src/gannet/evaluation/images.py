@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from scipy import stats
 
-from gannet.data.images import Images, Shaken, to_bytes, to_float
+from gannet.data.images import Images, Shaken, grid, to_bytes, to_float
 from gannet.errors import Wrong
 from gannet.evaluation import features, sets
 from gannet.evaluation.features import Features
@@ -29,8 +29,11 @@ from gannet.training.engine import Engine
 COUNT = 10_000  # pictures behind a score, fixed: FID falls with n (Chong and Forsyth 2019, arXiv 1911.07023)
 QUICK = 2_000  # behind the score that is watched while training
 DRAWS = 3  # times that many are drawn, for the spread
+FEWEST = 20  # pictures on either side, below which nothing can be said
+WATCHED = 77  # seed of the noise behind the watched score: the reported ones have others
 
-Draw = Callable[[int, int], tuple[torch.Tensor, torch.Tensor | None]]  # (n, seed) -> bytes (n, C, H, W), classes (n,) if any
+#: (n, seed) -> byte pictures (n, C, H, W), and the classes (n,) that were asked for, if any
+Draw = Callable[[int, int], tuple[torch.Tensor, torch.Tensor | None]]
 
 
 @dataclass(frozen=True)
@@ -73,16 +76,23 @@ class Pictures:
         """n training pictures, always the same ones."""
         return self.train.x_NCHW[Rng(0, 0, "reference").indices(len(self.train), min(n, len(self.train)))]
 
-    def quick(self, objective: Any, seed: int = 0) -> dict[str, float]:
+    def classes(self, n: int, seed: int) -> torch.Tensor | None:
+        """n class numbers in the training set's own mix, (n,): a model asked for all alike would pay for the rarer ones."""
+        if self.train.labels_N is None:
+            return None
+        return self.train.labels_N[Rng(seed, 0, "classes").indices(len(self.train), n)]
+
+    def quick(self, objective: Any) -> dict[str, float]:
         """The score to watch while training: FID of 2,000 drawn pictures against 10,000 training pictures.
 
         Higher than the reported one by the bias of a small n, and good for following one run only. Lower is better.
         """
         net, reference = self._quick
-        drawn = net.measure(to_bytes(objective.sample(QUICK, seed)))
+        y_N = self.classes(QUICK, WATCHED) if objective.classes else None
+        drawn = net.measure(to_bytes(objective.sample(QUICK, WATCHED, y_N)))
         return {"fid_2k": sets.frechet(sets.Gaussian.of(drawn), reference)}
 
-    def report(self, draw: Draw, *, wish: str = "auto", full: bool = False, seed: int = 0) -> dict[str, Any]:
+    def report(self, draw: Draw, *, wish: str = "auto", full: bool = False, seed: int = 0) -> tuple[dict[str, Any], np.ndarray]:
         """Every score.
 
         Args:
@@ -92,21 +102,25 @@ class Pictures:
             seed: of the first drawing; the others have the next ones
 
         Returns:
-            JSON values: features, data, n, seeds, scores, counts of classes, and which pictures lie closest to training ones
+            JSON values (features, data, n, seeds, scores, counts of classes, which pictures lie closest to training ones),
+            and a picture (H, W, C) of those: drawn, the training pictures, the nearest test pictures
 
         Raises:
-            Wrong: for features that cannot be had, and for `full` where nothing knows classes.
+            Wrong: for too few pictures, features that cannot be had, and for `full` where nothing knows classes.
         """
         net = features.choose(self.train, wish)
-        named = net.classify is not None or draw(1, seed)[1] is not None
-        if full and not (named and self.train.labels_N is not None):
-            needs = "a run trained with --classes"
-            raise Wrong(
-                "accuracy on drawn pictures needs classes; the run and the features know none", got=net.name, try_=needs
-            )
         n = min(COUNT, len(self.test))
+        if min(n, len(self.train)) < FEWEST:
+            sizes = f"{len(self.train)} training and {len(self.test)} test pictures"
+            raise Wrong(f"scores need at least {FEWEST} pictures on either side", got=sizes)
+        asked = draw(1, seed)[1] is not None
+        known = bool(self.train.classes and self.test.classes and (asked or net.classify))
+        if full and not known:
+            what = "accuracy on drawn pictures needs classes, and neither the run nor the features know any"
+            raise Wrong(what, got=net.name, try_="a run trained with --classes")
         judge = Judge(net, self.train.x_NCHW, self._some(n))
-        test_ND = net.measure(self.test.x_NCHW[:n])
+        some = Rng(0, 0, "floor").indices(len(self.test), n)  # all of them, unless there are more than n
+        test_ND = net.measure(self.test.x_NCHW[some])
         drawings = [draw(n, seed + i)[0] for i in range(DRAWS)]
         drawn_ND = [net.measure(drawn) for drawn in drawings]
         floors, found = judge.scores(test_ND), [judge.scores(x_ND) for x_ND in drawn_ND]
@@ -128,20 +142,26 @@ class Pictures:
             sides = {"drawn": drawn_ND[0], "test": test_ND}
             report["classes"] = {side: class_counts(net.classify(x_ND), judge.mix_K) for side, x_ND in sides.items()}
         if full:
-            scores["cas"] = self.accuracy_score(draw, net, seed)
-        return report | {"scores": {name: asdict(score) for name, score in scores.items()}, "closest": closest}
+            scores["cas" if asked else "cas_seen"] = self.accuracy_score(draw, net, seed)
+        rows = [(drawings[0], "drawn"), (self.train.x_NCHW, "train"), (self.test.x_NCHW, "test")]
+        pairs = torch.cat([pictures[[pair[side] for pair in closest]] for pictures, side in rows])
+        report |= {"scores": {name: asdict(score) for name, score in scores.items()}, "closest": closest}
+        return report, grid(pairs, columns=len(closest))
 
     def accuracy_score(self, draw: Draw, net: Features, seed: int, epochs: float = 3) -> Score:
         """CAS: a classifier trained on drawn pictures, tested on real ones (Ravuri and Vinyals 2019, arXiv 1905.10887).
 
-        The floor is the same net trained as long on as many real training pictures. Pictures of a generator that knows no
-        classes get those that the feature net sees in them.
+        The floor is the same net trained as long on as many real training pictures. A generator that knows no classes is
+        given those that the feature net sees: another score under another name, for that net learnt from real pictures.
         """
         drawn, y_N = draw(len(self.train), seed)
-        y_N = net.classify(net.measure(drawn)) if y_N is None and net.classify is not None else y_N
+        name = "cas" if y_N is not None else "cas_seen"
+        if y_N is None:
+            assert net.classify is not None
+            y_N = net.classify(net.measure(drawn))
         mine = Images(drawn, y_N, self.test.classes, name="drawn")
         value, floor = (accuracy(classifier(data, seed, epochs), self.test) for data in (mine, self.train))
-        return Score(value, None, floor, *MEANINGS["cas"], len(drawn))
+        return Score(value, None, floor, *MEANINGS[name], len(drawn))
 
 
 #: name -> (which way is better, what it says)
@@ -152,10 +172,11 @@ MEANINGS = {
     "recall": ("higher", "share of real pictures that lie among drawn ones (k = 3)"),
     "density": ("higher", "how deep drawn pictures lie among real ones (k = 5)"),
     "coverage": ("higher", "share of real pictures with a drawn one near (k = 5)"),
-    "classes_off": ("lower", "share of pictures in the wrong class, for the training set's mix"),
-    "nearer_to_training": ("floor", "share nearer to a training picture than to a test picture; copies: 1"),
+    "classes_off": ("lower", "share of pictures that would have to change class to give the training set's mix"),
+    "nearer_to_training": ("floor", "chance to lie nearer to the training set than a test picture does; copies: 1"),
     "closest_distance": ("floor", "nearest percent's pixel distance to a training picture; copies: 0"),
-    "cas": ("higher", "accuracy on real pictures of a classifier trained on drawn ones"),
+    "cas": ("higher", "accuracy on real pictures of a classifier trained on drawn ones, classes as asked for"),
+    "cas_seen": ("higher", "the same with the classes that the feature net sees in them"),
 }
 
 
@@ -196,38 +217,35 @@ def shares(y_N: torch.Tensor, classes: int = 10) -> torch.Tensor:
 def memorised(
     drawn_NCHW: torch.Tensor, train_NCHW: torch.Tensor, test_NCHW: torch.Tensor, show: int = 20
 ) -> tuple[dict[str, Score], list[dict[str, Any]]]:
-    """Are drawn pictures nearer to training pictures than to held-out ones? In pixels, where a copy has nowhere to hide.
+    """Are drawn pictures nearer to the training set than real ones that nobody learnt from? In pixels, where no copy can hide.
 
-    `nearer_to_training` (after Meehan et al. 2020, arXiv 2004.05675): the share of pictures whose nearest neighbour among
-    m training pictures is nearer than the one among m test pictures; its floor asks the same of the other half of the
-    test set. `closest_distance`: how near the nearest percent come to any training picture at all.
+    `nearer_to_training`: the chance that a drawn picture lies nearer to its nearest training picture than a test picture
+    does to its own (Meehan et al. 2020, arXiv 2004.05675, section 3, the statistic behind C_T). 1 for copies, below a half
+    for pictures that are unlike real ones. Its floor asks the same of one half of the test set against the other.
+    `closest_distance`: how near the nearest percent come.
 
     Returns:
         both scores, and the `show` pictures nearest to a training picture: {drawn, train, test: numbers, and distances}
     """
     half = len(test_NCHW) // 2
     drawn, train, test = (to_float(x).flatten(1) / 2 for x in (drawn_NCHW[:half], train_NCHW, test_NCHW))
-    rng = Rng(0, 0, "memorised")
-    train_some = train[rng.indices(len(train), min(half, len(train)))]
-    order = rng.indices(len(test), len(test))  # its halves are not alike as they come: MNIST's were written by different people
-    held, other = test[order[:half]], test[order[half:]]
+    order = Rng(0, 0, "memorised").indices(len(test), len(test))  # MNIST's two halves were written by different people
+    (near, who), (near_test, _) = sets.nearest(drawn, train), sets.nearest(test[order], train)
 
-    def nearer(x: torch.Tensor) -> float:
-        to_train, to_test = sets.nearest(x, train_some)[0], sets.nearest(x, held)[0]
-        return float((to_train < to_test).double().mean() + (to_train == to_test).double().mean() / 2)
+    def chance(a: torch.Tensor, b: torch.Tensor) -> float:
+        return float(stats.mannwhitneyu(b, a).statistic / (len(a) * len(b)))  # pairs in which a is smaller; a tie counts half
 
-    (near, who), (near_other, _) = sets.nearest(drawn, train), sets.nearest(other, train)
     first = near.argsort()[:show]
     apart, twin = sets.nearest(drawn[first], test)
     closest = [
         {"drawn": int(i), "train": int(who[i]), "distance": float(near[i]), "test": int(j), "test_distance": float(d)}
         for i, j, d in zip(first, twin, apart, strict=True)
     ]
-    percent = [float(x.quantile(0.01)) for x in (near, near_other)]
-    n = len(drawn)
+    nearer = chance(near, near_test), chance(near_test[:half], near_test[half:])
+    percent = [float(x.quantile(0.01)) for x in (near, near_test)]
     scores = {
-        "nearer_to_training": Score(nearer(drawn), 0.5 / n**0.5, nearer(other), *MEANINGS["nearer_to_training"], n),
-        "closest_distance": Score(percent[0], None, percent[1], *MEANINGS["closest_distance"], n),
+        "nearer_to_training": Score(nearer[0], None, nearer[1], *MEANINGS["nearer_to_training"], len(drawn)),
+        "closest_distance": Score(percent[0], None, percent[1], *MEANINGS["closest_distance"], len(drawn)),
     }
     return scores, closest
 

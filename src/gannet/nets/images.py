@@ -59,7 +59,6 @@ class Generator(nn.Module):
         classes: int = 0,
         width: int = 32,
         blocks: int = 1,
-        dense: int = 256,
         noise: int = 64,
     ):
         super().__init__()

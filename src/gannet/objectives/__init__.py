@@ -90,8 +90,11 @@ class Objective(Protocol):
         """The nets that make up the finished model, by name."""
         ...
 
-    def sample(self, n: int, seed: int, label: int | None = None) -> torch.Tensor:
-        """What the finished model makes; item k is the same whatever n is."""
+    def sample(self, n: int, seed: int, label: int | torch.Tensor | None = None) -> torch.Tensor:
+        """What the finished model makes, of one class, of a class for each (n,), or of all by turns.
+
+        Item k is the same whatever n is.
+        """
         ...
 
     def state(self) -> dict[str, torch.Tensor]:

@@ -108,7 +108,7 @@ def suggest_gamma(pixels: int, channels: int, batch: int) -> float:
     R3GAN's published weights per input value rise with resolution: 1.6e-5 at 32 pixels (CIFAR-10), 1.6e-4 at 64,
     7.6e-4 at 256 (FFHQ), so the weight itself about as resolution^3.9, at batches of 256 to 512. Smaller batches have
     noisier critics and want more, here by 1 / sqrt(batch). The constant is set so that 28 grey pixels at batch 32 get
-    0.3, which was measured (docs/log.md). A starting point, not a law: `gamma` overrules it.
+    0.3; at batch 64, 0.1 and 0.3 were as good (docs/log.md). A starting point, not a law: `gamma` overrules it.
     """
     wide = max(pixels, 28)  # below that the rule has no ground, and pictures of 8 pixels lost their variety by it
     return round(0.3 * channels * (wide / 28) ** 3.9 * math.sqrt(32 / batch), 6)
@@ -261,19 +261,22 @@ class Gan:
         return {"seen": self.seen} | {f"average.{name}": tensor for name, tensor in self.average.state_dict().items()}
 
     @torch.no_grad()
-    def sample(self, n: int, seed: int, label: int | None = None, chunk: int = 64) -> torch.Tensor:
+    def sample(self, n: int, seed: int, label: int | torch.Tensor | None = None, chunk: int = 64) -> torch.Tensor:
         """n pictures (n, C, H, W) in [-1, 1] from the averaged generator.
 
         Picture k is the same whatever n is: noise is drawn, and the net run, in chunks of a fixed size.
-        With classes and no label, picture k shows class k mod K.
+        With classes: one class for all, a class for each (n,), or without either class k mod K for picture k.
         """
         device = next(self.average.parameters()).device
+        whole = -(-n // chunk) * chunk
+        y_N = None
+        if self.classes:
+            y_N = torch.arange(whole) % self.classes
+            if label is not None:
+                y_N[:n] = torch.as_tensor(label)
         parts = []
         for first in range(0, n, chunk):
             z = Rng(seed, first // chunk, "sample").normal(chunk, self.noise).to(device)
-            y = None
-            if self.classes:
-                y = torch.arange(first, first + chunk, device=device) % self.classes
-                y = y if label is None else torch.full_like(y, label)
+            y = None if y_N is None else y_N[first : first + chunk].to(device)
             parts.append(self.average(z, y).float().cpu())
         return torch.cat(parts)[:n]

@@ -27,13 +27,15 @@ class Log:
     def __init__(self, path: Path, *, steps: int, batch: int, start: int, players: list[str], quiet: bool = False):
         self.path, self.steps, self.batch, self.start, self.players = path, steps, batch, start, players
         self.began = time.monotonic()
-        self.quiet, self.scoring, self.scored, self.scored_at, self.before = quiet, 0.0, "", start, 0.0
+        self.quiet, self.scoring, self.scored, self.scored_at, self.before = quiet, 0.0, "", 0, 0.0
         if quiet:
             return
         if path.exists():
             kept = [line for line in whole_lines(path) if json.loads(line)["step"] <= start]
             write_text(path, "".join(line + "\n" for line in kept))
             self.before = json.loads(kept[-1])["seconds"] if kept else 0.0  # training time of earlier processes
+            scored = [line["step"] for line in map(json.loads, kept) if "rate" not in line]  # see `score`
+            self.scored_at = max(scored, default=0)
         self.live = sys.stderr.isatty()
         self.printed = -1
         if self.live:
