@@ -1,8 +1,8 @@
 """`digits` against its rivals for equal measured training time, on one machine, in one run.
 
-    python bench/digits.py --minutes 3 --seeds 0 1 2 --out /tmp/three           (about 35 minutes)
-    python bench/digits.py --minutes 15 --seeds 0 --recipes digits --out /tmp/fifteen
-    python bench/digits.py --table --out /tmp/three                             (the table again)
+    python bench/digits.py --minutes 3 --seeds 0 1 2 --out three           (about 45 minutes)
+    python bench/digits.py --minutes 15 --seeds 0 --recipes digits --out fifteen
+    python bench/digits.py --table --out three                             (the table again)
 
 For each seed `digits` is trained first. Each rival is then trained for as long as `digits` really took, and lengthened
 until its measured training time is no less: rivals are never given less. Scoring is not counted. Then every run is
