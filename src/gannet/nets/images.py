@@ -30,6 +30,12 @@ def check(pixels: int, channels: int) -> None:
         raise ValueError(f"pictures of 8 to 128 pixels and 1 or 3 channels, not {pixels} pixels and {channels} channels")
 
 
+def framed(x_NCHW: torch.Tensor, spare: int) -> torch.Tensor:
+    """Pictures with `spare` more pixels either way, of the background's -1, so that they halve evenly."""
+    before = spare // 2
+    return F.pad(x_NCHW, (before, spare - before) * 2, value=-1.0) if spare else x_NCHW
+
+
 def squash(x: torch.Tensor) -> torch.Tensor:
     """tanh that never dies: tanh(x) + x / 256.
 
@@ -51,16 +57,7 @@ class Generator(nn.Module):
         noise: numbers of noise Z
     """
 
-    def __init__(
-        self,
-        pixels: int,
-        channels: int,
-        *,
-        classes: int = 0,
-        width: int = 32,
-        blocks: int = 1,
-        noise: int = 64,
-    ):
+    def __init__(self, pixels: int, channels: int, *, classes: int = 0, width: int = 32, blocks: int = 1, noise: int = 64):
         super().__init__()
         check(pixels, channels)
         stages = halvings(pixels)
@@ -118,10 +115,7 @@ class Critic(nn.Module):
 
     def forward(self, x_NCHW: torch.Tensor, y_N: torch.Tensor | None = None) -> torch.Tensor:
         """(N, C, H, W) and (N,) -> logits (N,)."""
-        if self.spare:
-            before = self.spare // 2
-            x_NCHW = F.pad(x_NCHW, (before, self.spare - before) * 2, value=-1.0)
-        x_NCHW = space_to_depth(x_NCHW)
+        x_NCHW = space_to_depth(framed(x_NCHW, self.spare))
         if self.embed is not None:
             x_NCHW = torch.cat([x_NCHW, self.embed(y_N).unflatten(1, (PLANES, self.side, self.side))], 1)
         h = self.trunk(self.start(x_NCHW.contiguous(memory_format=torch.channels_last)))
@@ -150,10 +144,7 @@ class Classifier(nn.Module):
 
     def features(self, x_NCHW: torch.Tensor) -> torch.Tensor:
         """(N, C, H, W) in [-1, 1] -> the averages (N, widths[-1]) from which classes are told."""
-        if self.spare:
-            before = self.spare // 2
-            x_NCHW = F.pad(x_NCHW, (before, self.spare - before) * 2, value=-1.0)
-        return activate(self.norm(self.trunk(self.start(space_to_depth(x_NCHW))))).mean((2, 3))
+        return activate(self.norm(self.trunk(self.start(space_to_depth(framed(x_NCHW, self.spare)))))).mean((2, 3))
 
     def forward(self, x_NCHW: torch.Tensor) -> torch.Tensor:
         """(N, C, H, W) in [-1, 1] -> logits (N, classes)."""
