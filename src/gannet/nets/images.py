@@ -110,7 +110,7 @@ class Critic(nn.Module):
         self.start = convolution(2, 4 * channels + (PLANES if classes else 0), widths[0])
         self.trunk = Trunk(widths, blocks, resample="down")
         dense = 4 * widths[-1]  # all places at once: what a digit is shows in the whole of it
-        self.look = nn.Sequential(nn.Conv2d(widths[-1], dense, base), nn.Flatten(), Block(dense, dims=0))
+        self.look = nn.Sequential(nn.Flatten(), convolution(0, widths[-1] * base**2, dense), Block(dense, dims=0))
         self.judge = convolution(0, dense, 1, bias=False, gain=0)  # so that the first loss is the expected one
 
     def forward(self, x_NCHW: torch.Tensor, y_N: torch.Tensor | None = None) -> torch.Tensor:

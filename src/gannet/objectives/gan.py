@@ -144,7 +144,7 @@ class Gan:
         penalty: str = "differences",
         gamma: float = 0.1,
         sigma: float = 0.05,
-        share: int = 4,
+        share: int = 8,
         again: bool = True,
         rate: float = 2e-4,
         betas: tuple[float, float] = (0.0, 0.99),
