@@ -20,6 +20,9 @@ check: $(VENV)/.dev  ## style, types, import contracts
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 
+bench: $(VENV)/.dev  ## no false alarm of preflight on any shipped recipe, five seeds (about half an hour)
+	$(BIN)/python bench/preflight.py --seeds 0 1 2 3 4
+
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 
-def write(record: dict[str, Any], evaluation: dict[str, Any] | None = None) -> str:
+def write(record: dict[str, Any], evaluation: dict[str, Any] | None = None, preflight: dict[str, Any] | None = None) -> str:
     """The card of a finished run.
 
     Args:
         record: recipe.json
         evaluation: evaluation.json, where there is one
+        preflight: preflight.json, where there is one
     """
     facts = next(iter(record["data"].values()))
     trained = record["trained"]
@@ -40,6 +41,9 @@ Drawn by the generator's running average from fixed noise, unpicked. How it lear
 
 {_scores(evaluation)}
 {_watched(trained)}
+## Preflight
+
+{_looked_over(preflight)}
 ## Data
 
 {facts["name"]}, split {facts["split"]}: {facts["items"]:,} pictures of {facts["pixels"]}×{facts["pixels"]} pixels,
@@ -57,6 +61,16 @@ pictures = gannet.load("PATH OF THIS FOLDER").sample(64, seed=0)  # uint8 (N, H,
 
 It draws pictures like those it was trained on and knows nothing else.
 """
+
+
+def _looked_over(preflight: dict[str, Any] | None) -> str:
+    """What was checked before the run, and what was left out for which reason."""
+    if preflight is None:
+        return "This run was not looked over.\n"
+    lines = [f"{preflight['counts']['pass']} checks passed before it began (preflight.json)."]
+    lines += [f"- warned: {row['name']}: {row['measured']}" for row in preflight["checks"] if row["verdict"] == "warn"]
+    lines += [f"- skipped: {row['name']}: {row['reason']}" for row in preflight["checks"] if row["verdict"] == "skipped"]
+    return "\n".join(lines) + "\n"
 
 
 def _scores(evaluation: dict[str, Any] | None) -> str:

@@ -111,8 +111,8 @@ def _one_line(box: str, prog: str) -> Wrong:
 
 
 def train(words: list[str]) -> None:
-    """train a recipe into a run folder; the same command again goes on with it"""
-    from gannet import recipe
+    """look a recipe over, then train it into a run folder; the same command again goes on with it"""
+    import tyro
 
     def shared(
         *,
@@ -123,6 +123,7 @@ def train(words: list[str]) -> None:
         more: int | None = None,
         offline: bool = False,
         precision: Literal["float32", "bfloat16"] = "float32",
+        skip: tyro.conf.UseAppendAction[tuple[str, ...]] = (),
     ) -> None:
         """Train a recipe.
 
@@ -134,15 +135,78 @@ def train(words: list[str]) -> None:
             more: lengthen the finished run in --out by this many steps
             offline: never touch the network: use what is cached, or the embedded 8x8 digits
             precision: of the forward and backward pass; weights are float32 always
+            skip: NAME=reason: leave out a preflight check, and write the reason into the run; all=reason leaves out all
         """
 
+    given = _of_recipe("train", words, shared)
+    skip = _reasons(given.pop("skip", ()))
+
+    from gannet.run import train
+
+    run = train(words[0], **given, skip=skip, command=shlex.join(["gannet", "train", *words]))
+    if os.environ.get("RANK", "0") == "0":  # of torchrun's processes one speaks
+        print(run.folder)  # alone on stdout, so that a script can go on with it
+
+
+def preflight(words: list[str]) -> None:
+    """check data, nets, objective, machine and folder before a run; status 1 where a check fails"""
+    import tyro
+
+    def shared(
+        *,
+        out: str | None = None,
+        skip: tyro.conf.UseAppendAction[tuple[str, ...]] = (),
+        offline: bool = False,
+        precision: Literal["float32", "bfloat16"] = "float32",
+        json: bool = False,
+    ) -> None:
+        """All preflight checks of a recipe.
+
+        Args:
+            out: folder for preflight.json and fed.png, what the nets are really fed; otherwise preflight/RECIPE
+            skip: NAME=reason: leave out a check
+            offline: never touch the network
+            precision: of the forward and backward pass
+            json: print preflight.json instead of the table
+        """
+
+    given = _of_recipe("preflight", words, shared)
+    as_json, skip = given.pop("json", False), _reasons(given.pop("skip", ()))
+
+    from gannet import preflight
+    from gannet.run import look_over
+
+    def tell(row: preflight.Row) -> None:
+        if sys.stderr.isatty():
+            print(f"\r{row.name:20}{row.verdict:8}", end="", file=sys.stderr, flush=True)
+
+    rows = look_over(words[0], **given, skip=skip, tell=tell)
+    if sys.stderr.isatty():
+        print("\r" + " " * 28 + "\r", end="", file=sys.stderr)
+    print(json.dumps(preflight.record(rows), indent=2) if as_json else preflight.table(rows))
+    if bad := preflight.failed(rows):
+        raise preflight.refuse(bad, words[0])
+
+
+def _reasons(skip: Sequence[str]) -> dict[str, str]:
+    """--skip NAME=reason as a dictionary."""
+    for word in skip:
+        if "=" not in word:
+            raise Wrong("a check is skipped for a reason", got=f"--skip {word}", try_=f"--skip '{word}=why'", usage=True)
+    return dict(word.split("=", 1) for word in skip)
+
+
+def _of_recipe(verb: str, words: list[str], shared: Callable[..., None]) -> dict[str, Any]:
+    """The flags of a verb whose first word is a recipe: the recipe's own and those that all recipes share."""
+    from gannet import recipe
+
     if not words or words[0] in ("-h", "--help"):
-        print("usage: gannet train RECIPE [flags]     (or ./mine.py, a recipe file of your own)\n\nrecipes:")
+        print(f"usage: gannet {verb} RECIPE [flags]     (or ./mine.py, a recipe file of your own)\n\nrecipes:")
         print("\n".join(f"  {card.name:12}{card.summary}" for card in recipe.available()))
-        print("\n`gannet train RECIPE --help` shows a recipe's own flags. All recipes take:\n")
-        parse(shared, "gannet train RECIPE", ["--help"])
+        print(f"\n`gannet {verb} RECIPE --help` shows a recipe's own flags. All recipes take:\n")
+        parse(shared, f"gannet {verb} RECIPE", ["--help"])
     if words[0].startswith("-"):
-        raise Wrong("the recipe comes first", got=words[0], try_="gannet train digits", usage=True)
+        raise Wrong("the recipe comes first", got=words[0], try_=f"gannet {verb} digits", usage=True)
     card = recipe.find(words[0])
 
     def everything(**named: Any) -> None: ...
@@ -154,13 +218,7 @@ def train(words: list[str]) -> None:
     everything.__annotations__ = {p.name: p.annotation for p in [*own, *common]}
     helps = "".join(f"    {flag.name}: {flag.help}\n" for flag in card.flags)
     everything.__doc__ = f"{card.summary}\n\n{card.description}\n\nArgs:\n{helps}{_args(shared)}"
-    given = parse(everything, f"gannet train {words[0]}", words[1:])
-
-    from gannet.run import train
-
-    run = train(words[0], **given, command=shlex.join(["gannet", "train", *words]))
-    if os.environ.get("RANK", "0") == "0":  # of torchrun's processes one speaks
-        print(run.folder)  # alone on stdout, so that a script can go on with it
+    return parse(everything, f"gannet {verb} {words[0]}", words[1:])
 
 
 def _args(function: Callable[..., Any]) -> str:
@@ -359,6 +417,7 @@ def eject(words: list[str]) -> None:
 
 VERBS: dict[str, Callable[[list[str]], None]] = {
     "train": train,
+    "preflight": preflight,
     "sample": sample,
     "evaluate": evaluate,
     "list": list_,

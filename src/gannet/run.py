@@ -4,6 +4,7 @@ recipe.json        what was asked, what it became, and what the data was
 model.safetensors  the nets of the finished model
 best.safetensors   the nets where the score watched while training was best; either file says of which step it is
 metrics.jsonl      numbers, a line per interval
+preflight.json     what was looked at before it began
 evaluation.json    what `gannet evaluate` measured
 samples/           what it drew from the same noise while it learnt, and a GIF of that
 resume/STEP.pt     everything that going on needs
@@ -21,10 +22,12 @@ import math
 import platform
 import signal
 import statistics
+import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -34,11 +37,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as safetensors_bytes
 
-from gannet import __version__, card, folders, recipe
+from gannet import __version__, card, folders, preflight, recipe
 from gannet.data import Ledger, images, keeping
 from gannet.errors import Wrong
 from gannet.files import write_bytes, write_json, write_text
-from gannet.training import loop
+from gannet.training import checkpoint, loop
 from gannet.training.engine import Engine
 from gannet.training.log import Log, whole_lines
 
@@ -198,7 +201,7 @@ def evaluate(
     write_json(where / "evaluation.json", report)
     save_picture(closest, where / "samples" / "closest.png")
     if folders.finished(where, record):
-        write_text(where / "README.md", card.write(record, report))
+        write_text(where / "README.md", card.write(record, report, _looked(where)))
     return report
 
 
@@ -230,10 +233,11 @@ def train(
     more: int | None = None,
     offline: bool = False,
     precision: str = "float32",
+    skip: dict[str, str] | None = None,
     command: str | None = None,
     **flags: Any,
 ) -> Run:
-    """Train a recipe into a run folder; the same call again goes on where it stopped.
+    """Look a recipe over, then train it into a run folder; the same call again goes on where it stopped.
 
     Args:
         name: a recipe's name, or the path of a recipe file
@@ -244,6 +248,7 @@ def train(
         more: lengthen the finished run in `out` by this many steps; an unfinished one goes on as it is
         offline: never touch the network
         precision: float32 or bfloat16
+        skip: preflight checks to leave out, each with its reason, which is kept in the run; {"all": reason} leaves out all
         command: what to write down as the command that made the run
         flags: the recipe's own arguments
 
@@ -251,7 +256,7 @@ def train(
         The finished run, loaded.
 
     Raises:
-        Wrong: for bad arguments, data that cannot be had, a loss that is not finite, a full disk.
+        Wrong: for bad arguments, a preflight check that fails, data that cannot be had, a loss that is not finite, a full disk.
         Stopped: after SIGINT or SIGTERM, when everything has been saved.
     """
     chosen = recipe.find(str(name))
@@ -278,7 +283,10 @@ def train(
         if record is None:
             length = int(engine.broadcast(_length(made, engine, minutes, steps)))
             record = _record(request, made, book, length, engine, command, chosen)
+            rows = engine.agree(lambda: _look(preflight.Case(made, engine, steps=length), chosen, skip))
             where = engine.agree(lambda: folders.create(where, record, chosen, stack, numbered=out is None))
+            if engine.first:
+                write_json(where / "preflight.json", preflight.record(rows))
         else:
             _same_data(book.facts, record, "--new for a run on these data")
             if more is not None and folders.finished(where, record):  # an interrupted lengthening goes on instead
@@ -290,6 +298,91 @@ def train(
         _go(where, record, made, engine)
     engine.wait()
     return load(where, trust=True)
+
+
+def _look(case: preflight.Case, chosen: recipe.Card, skip: dict[str, str] | None) -> list[preflight.Row]:
+    """The fast checks before a run; warnings are told, a failure stops it before there is a folder."""
+    rows = preflight.fly(case, skip=skip)
+    if preflight.failed(rows):
+        raise preflight.refuse(rows, chosen.name if chosen.shipped else str(chosen.path))
+    for row in rows:
+        if row.verdict == "warn":
+            print(f"preflight: {row.name}: {row.measured}; expected {row.expected}; {row.cause}", file=sys.stderr)
+    counts = preflight.record(rows)["counts"]
+    took = sum(row.seconds for row in rows)
+    left_out = f", {counts['skipped']} skipped" if counts["skipped"] else ""
+    will = "".join(f"; {row.measured}" for row in rows if row.name == "length")
+    print(f"preflight: {counts['pass']} checks passed in {took:.1f} s{left_out}{will}", file=sys.stderr)
+    return rows
+
+
+def look_over(
+    name: str,
+    *,
+    out: str | Path | None = None,
+    skip: dict[str, str] | None = None,
+    offline: bool = False,
+    precision: str = "float32",
+    tell: Callable[[preflight.Row], None] | None = None,
+    **flags: Any,
+) -> list[preflight.Row]:
+    """All preflight checks of a recipe; nothing is trained, and nothing of the recipe's is changed.
+
+    Args:
+        name: a recipe's name, or the path of a recipe file
+        out: folder for preflight.json and fed.png, a picture of what the nets are really fed; otherwise preflight/NAME
+        skip: checks to leave out, each with its reason
+        offline: never touch the network
+        precision: float32 or bfloat16
+        tell: told of each check as it is done
+        flags: the recipe's own arguments
+
+    Raises:
+        Wrong: for bad arguments and for data that cannot be had; a check that fails is no error but a row.
+    """
+    chosen = recipe.find(str(name))
+    arguments = recipe.resolve(chosen, flags)
+    _check_numbers(None, None, None, precision, out)
+
+    def build(size: str | None = None) -> recipe.Recipe:
+        with keeping(Ledger(offline=offline)), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(arguments.get("seed", 0))
+            return recipe.build(chosen, arguments | ({"size": size} if size else {}))
+
+    engine, made = Engine(precision), build()
+    engine.prepare(made.objective)
+    case = preflight.Case(
+        made,
+        engine,
+        again=build if "size" in arguments else None,
+        rehearse=lambda: rehearse(name, offline=offline, precision=precision, **arguments),
+    )
+    rows = preflight.fly(case, full=True, skip=skip, tell=tell)
+    folder = Path(out) if out else Path("preflight") / chosen.name
+    write_json(folder / "preflight.json", preflight.record(rows))
+    sheet = preflight.sheet(case)
+    if sheet is not None:
+        save_picture(sheet, folder / "fed.png")
+    return rows
+
+
+DIGEST = """
+import hashlib, sys
+from gannet.run import load
+print(hashlib.sha256(load(sys.argv[1], trust=True).sample(16).tobytes()).hexdigest())
+"""
+
+
+def rehearse(name: str, **words: Any) -> tuple[str, str]:
+    """Two steps of a recipe into a folder that is thrown away: sha256 of what the run draws, here and in a fresh process."""
+    with tempfile.TemporaryDirectory() as folder:
+        with contextlib.redirect_stderr(io.StringIO()):
+            run = train(name, steps=2, out=Path(folder) / "run", skip={"all": "a rehearsal"}, **words)
+        here = hashlib.sha256(images.to_bytes(run.objective.sample(16, 0)).permute(0, 2, 3, 1).contiguous().numpy().tobytes())
+        fresh = subprocess.run([sys.executable, "-c", DIGEST, run.folder], capture_output=True, text=True)
+    if fresh.returncode:
+        raise Wrong("the run cannot be loaded in a fresh process", got=fresh.stderr.strip().splitlines()[-1])
+    return here.hexdigest(), fresh.stdout.strip()
 
 
 def _check_numbers(minutes: float | None, steps: int | None, more: int | None, precision: str, out: Any) -> None:
@@ -478,12 +571,7 @@ def _asked_to_stop() -> Iterator[threading.Event]:
 
 def save_checkpoint(where: Path, objective: Any, step: int) -> None:
     """Everything that going on needs, and the model as it stands; older checkpoints are removed afterwards."""
-    state = {
-        "step": step,
-        "nets": {name: player.net.state_dict() for name, player in objective.players.items()},
-        "optimizers": {name: player.optimizer.state_dict() for name, player in objective.players.items()},
-        "objective": objective.state(),
-    }
+    state = {"step": step, **checkpoint.pack(objective)}
     # The checkpoint comes last: a run counts as finished by it, so the model must be there already.
     write_bytes(where / WEIGHTS["last"], _model_bytes(objective, {"step": step}))
     buffer = io.BytesIO()
@@ -538,6 +626,15 @@ def _watched(where: Path) -> dict[str, Any]:
     return {"best": best, "last": last[-1]} if last else {"best": best, "last": best}
 
 
+def _looked(where: Path) -> dict[str, Any] | None:
+    """preflight.json of a run, where it has one: a run of an older version has none."""
+    path = where / "preflight.json"
+    try:
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    except ValueError as error:
+        raise Wrong("the run's preflight.json is damaged", got=path, try_="deleting it") from error
+
+
 def restore(where: Path, objective: Any, engine: Engine) -> int:
     """Load the newest checkpoint into an objective in place; returns the number of finished steps."""
     path = folders.checkpoints(where)[-1]
@@ -549,11 +646,7 @@ def restore(where: Path, objective: Any, engine: Engine) -> int:
     for name in objective.players:
         _check_finite(state["nets"][name], path, older)
     _check_finite(state["objective"], path, older)
-    for name, player in objective.players.items():
-        player.net.load_state_dict(state["nets"][name])
-        player.optimizer.load_state_dict(state["optimizers"][name])
-    for key, tensor in objective.state().items():
-        tensor.copy_(state["objective"][key])
+    checkpoint.unpack(objective, state)
     return state["step"]
 
 
@@ -586,7 +679,7 @@ def _finish(where: Path, record: dict[str, Any], made: recipe.Recipe, seconds: f
     # What is written once the end is reached, so that the card can be written again with scores.
     record = record | {"trained": {"seconds": round(seconds, 1), **_watched(where)}}
     write_json(where / "recipe.json", record)
-    write_text(where / "README.md", card.write(record))
+    write_text(where / "README.md", card.write(record, None, _looked(where)))
 
 
 def draw_into(run: Run, folder: Path, n: int, *, seed: int = 0, label: int | str | None = None) -> None:

@@ -1,0 +1,215 @@
+"""What a check is, what it finds, and the case that it looks at: a recipe just built, never touched, only copied."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import functools
+import math
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import nn
+
+from gannet.objectives import Player
+from gannet.recipe import Recipe, constant
+from gannet.rng import Rng
+from gannet.training import loop
+from gannet.training.engine import Engine
+
+Verdict = Literal["pass", "warn", "fail", "info"]
+SMALL = 16  # examples in a batch of most checks: what they look for does not depend on it
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check found.
+
+    Attributes:
+        verdict: pass; warn, which stops nothing; fail; info, where nothing is expected
+        measured: the number, as text
+        expected: what it should have been
+        cause: where it is not: the likely cause
+    """
+
+    verdict: Verdict
+    measured: str
+    expected: str
+    cause: str = ""
+
+
+def found(holds: bool, measured: str, expected: str, cause: str) -> Finding:
+    """A pass where the expectation holds, else a failure with its likely cause."""
+    return Finding("pass", measured, expected) if holds else Finding("fail", measured, expected, cause)
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check.
+
+    Attributes:
+        name: as in --skip NAME=reason, and the anchor in docs/preflight.md
+        do: the check itself; its docstring says what must hold, and why it matters
+        needs: says whether a case has what the check looks at
+        fast: part of the set that runs before every `train`
+    """
+
+    name: str
+    do: Callable[[Case], Finding]
+    needs: Callable[[Case], bool]
+    fast: bool
+
+
+CHECKS: list[Check] = []  # in the order in which they run
+
+
+def everything(case: Case) -> bool:
+    """Any recipe."""
+    return True
+
+
+def check(*, fast: bool, needs: Callable[[Case], bool] = everything) -> Callable[[Callable[[Case], Finding]], Any]:
+    """Make a function of a case a check, named like the function. That is all that an arm needs to bring its own."""
+
+    def enlist(do: Callable[[Case], Finding]) -> Callable[[Case], Finding]:
+        CHECKS.append(Check(do.__name__.replace("_", "-"), do, needs, fast))
+        return do
+
+    return enlist
+
+
+class Case:
+    """A recipe on trial. Checks work on copies of its objective, so that there is nothing to put back.
+
+    Args:
+        made: the recipe, just built
+        engine: as the run will have it; the checks themselves run on this process alone
+        steps: of the run to come, or None where nobody has said
+        again: builds the recipe anew at another size, or None where it has no sizes
+        rehearse: trains two steps into a folder that is thrown away and gives the digests of what the run draws, here
+            and in a fresh process; or None
+    """
+
+    def __init__(
+        self,
+        made: Recipe,
+        engine: Engine | None = None,
+        *,
+        steps: int | None = None,
+        again: Callable[[str], Recipe] | None = None,
+        rehearse: Callable[[], tuple[str, str]] | None = None,
+    ):
+        self.made, self.data, self.steps, self.again, self.rehearse = made, made.data, steps, again, rehearse
+        self.whole = engine or Engine(cpu=True)
+        self.engine = copy.copy(self.whole)  # a check must not wait for other processes
+        self.engine.world, self.engine.rank = 1, 0
+        self.few = min(made.batch, SMALL)
+
+    @property
+    def objective(self) -> Any:
+        """The recipe's own objective: to look at, never to train."""
+        return self.made.objective
+
+    def copy(self) -> Any:
+        """A copy of the objective with its nets and optimizers, to do with as one likes."""
+        return copy.deepcopy(self.made.objective)
+
+    def perturbed(self) -> Any:
+        """A copy with noise on every weight: layers that begin at zero hide what they are connected to."""
+        objective = self.copy()
+        for name, player in objective.players.items():
+            perturb(player.net, seed=name)
+        return objective
+
+    def players(self) -> list[str]:
+        """Who plays in a first step, each once, in order."""
+        return list(dict.fromkeys(self.objective.turns(0.0)))
+
+    def batch(self, player: str = "check", n: int | None = None, step: int = 0) -> Any:
+        """A batch as the player's turn would get it."""
+        return self.engine.to_device(self.data.batch(n or self.few, Rng(self.made.seed, step, f"{player}.0.data")))
+
+    def loss(self, objective: Any, player: str, batch: Any, step: int = 0) -> tuple[torch.Tensor, dict[str, Any]]:
+        """A player's mean loss with its graph, and its notes; other players' turns are not played."""
+        with self.engine.autocast():
+            values, weights, notes = objective.loss(player, batch, Rng(self.made.seed, step, f"{player}.0"))
+        return self.engine.mean(values.float(), weights), notes
+
+    def turn(
+        self, objective: Any, player: str, batch: Any, step: int = 0, optimizer: Any = None
+    ) -> tuple[float, dict[str, Any]]:
+        """A whole turn of a player at its peak rate, or with another optimizer; its loss before the update, and its notes."""
+        loss, notes = self.loss(objective, player, batch, step)
+        self.engine.backward(loss, objective.players[player])
+        if optimizer is None:
+            self.engine.step(objective.players[player], 1.0)
+        else:
+            optimizer.step()
+        return loss.item(), notes
+
+    def fit(self, objective: Any, steps: int, start: int = 0, batch: int | None = None) -> None:
+        """Steps of the one loop, in small batches, at the peak rate."""
+        settings: dict[str, Any] = {"batch": batch or self.few, "steps": 10**9, "schedule": constant, "seed": self.made.seed}
+        loop.fit(objective, self.data, self.engine, **settings, start=start, stop=start + steps)
+
+    @functools.cached_property
+    def trained(self) -> Any:
+        """A copy after fifty steps in small batches; to look at."""
+        objective = self.copy()
+        self.fit(objective, 50)
+        return objective
+
+    @functools.cached_property
+    def fed(self) -> dict[str, tuple[Any, ...]]:
+        """What enters each player's net when it is first called in a step: player -> arguments."""
+        objective, seen = self.perturbed(), {}
+        hooks = []
+        for name, player in objective.players.items():
+
+            def note(net: nn.Module, arguments: tuple[Any, ...], name: str = name) -> None:
+                seen.setdefault(name, tuple(detached(a) for a in arguments))
+
+            hooks.append(player.net.register_forward_pre_hook(note))
+        for name in self.players():
+            self.loss(objective, name, self.batch(name))
+        for hook in hooks:
+            hook.remove()
+        return seen
+
+
+def detached(argument: Any) -> Any:
+    """A tensor without its graph; anything else as it is."""
+    return argument.detach() if isinstance(argument, torch.Tensor) else argument
+
+
+@torch.no_grad()
+def perturb(net: nn.Module, seed: object = 0) -> nn.Module:
+    """Noise on every weight, in place: half of what keeps a layer's variance; returns the net."""
+    device = next(net.parameters()).device
+    for number, parameter in enumerate(net.parameters()):
+        noise = Rng(0, number, f"perturb.{seed}").normal(*parameter.shape).to(device) if parameter.ndim else 0.1
+        fan_in = parameter[0].numel() if parameter.ndim > 1 else 25  # biases and scales: a tenth
+        parameter.add_(noise * (0.5 / math.sqrt(fan_in)))
+    return net
+
+
+def player_of(net: nn.Module, rate: float = 1e-3) -> Player:
+    """A net of anybody's as a player with a plain Adam."""
+    return Player(net, rate=rate, betas=(0.9, 0.999))
+
+
+@contextlib.contextmanager
+def restoring() -> Iterator[None]:
+    """Everything global that a check could move, as it was: random numbers of torch, numpy and Python; gradients on."""
+    numpy_state, python_state = np.random.get_state(), random.getstate()
+    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
+    try:
+        with torch.random.fork_rng(devices=devices), torch.enable_grad():
+            yield
+    finally:
+        np.random.set_state(numpy_state)
+        random.setstate(python_state)

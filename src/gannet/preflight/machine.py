@@ -1,0 +1,106 @@
+"""What the machine can carry, and what the run will cost, before it begins."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import statistics
+import time
+from pathlib import Path
+
+import psutil
+import torch
+
+from gannet.preflight.case import Case, Finding, check, found
+
+PATIENCE = 4.0  # seconds that may go into timing whole steps
+
+
+def step_seconds(case: Case, batch: int) -> float:
+    """Seconds of a whole step at a batch: the median of three on a copy, after one that pays for caches."""
+    objective, spent = case.copy(), []
+    for step in range(4):
+        began = time.perf_counter()
+        case.fit(objective, 1, start=step, batch=batch)
+        spent.append(time.perf_counter() - began)
+    return statistics.median(spent[1:])
+
+
+def memory_of(case: Case, batch: int) -> int:
+    """Bytes that a step at this batch keeps for its backward pass: every tensor that autograd saves."""
+    seen: dict[int, int] = {}
+
+    def note(tensor: torch.Tensor) -> torch.Tensor:
+        seen[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    objective, most = case.copy(), 0
+    for name in case.players():
+        with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+            case.loss(objective, name, case.batch(name, batch))
+        most = max(most, sum(seen.values()))
+    return most
+
+
+@check(fast=True)
+def memory(case: Case) -> Finding:
+    """A step at the recipe's batch fits into the memory that is free: measured at two small batches and drawn out."""
+    one, two = max(1, case.few // 2), case.few
+    small, large = memory_of(case, one), memory_of(case, two)
+    slope = (large - small) / max(two - one, 1) if two > one else large / two
+    weights = sum(4 * p.nbytes for player in case.objective.players.values() for p in player.net.parameters())
+    share = case.made.batch / case.whole.world
+    need = 2 * (large + slope * (share - two)) + weights  # what is kept, and as much again on its way
+    if case.engine.device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info()
+    else:
+        free = psutil.virtual_memory().available
+    words = f"about {need / 1e6:,.0f} MB of {free / 1e6:,.0f} MB free"
+    return found(need < 0.9 * free, words, "below 90%", "a batch or a net too large for this machine")
+
+
+@check(fast=True)
+def length(case: Case) -> Finding:
+    """How long the whole run will take, from a few steps at the recipe's own batch; and that it is days at most."""
+    batch = case.made.batch // case.whole.world
+    seconds = step_seconds(case, case.few) * batch / case.few
+    if batch != case.few and seconds < PATIENCE / 4:
+        seconds = step_seconds(case, batch)
+    steps = case.steps or max(1, case.made.examples // case.made.batch)
+    hours = seconds * steps / 3600
+    words = f"{steps:,} steps of {seconds * 1e3:,.0f} ms: " + (
+        f"{hours:.1f} hours" if hours >= 1 else f"{hours * 60:.1f} minutes"
+    )
+    return Finding("pass" if hours <= 72 else "warn", words, "at most 72 hours", "--minutes sets a length, --size tiny tries")
+
+
+@check(fast=True)
+def disk(case: Case) -> Finding:
+    """What the run will write fits on the disk: a full one stops a run at its first checkpoint."""
+    weights = sum(p.nbytes for player in case.objective.players.values() for p in player.net.parameters())
+    need = 12 * weights + 60_000_000  # two checkpoints and one on its way, models, pictures
+    free = shutil.disk_usage(Path.cwd()).free
+    words = f"about {need / 1e6:,.0f} MB of {free / 1e6:,.0f} MB free"
+    return found(need < free, words, "less than is free", "a disk that is full: --out names another place")
+
+
+@check(fast=True)
+def waiting(case: Case) -> Finding:
+    """The nets do not wait for data: what a step spends on getting its batches."""
+    whole = step_seconds(case, case.few)
+    began = time.perf_counter()
+    for step in range(4):
+        for name in case.objective.turns(0.0):
+            case.batch(name, step=step)
+    share = (time.perf_counter() - began) / 4 / whole
+    words = f"{share:.0%} of a step"
+    return Finding(
+        "pass" if share < 0.3 else "warn", words, "below 30%", "decoding or augmentation that takes longer than the nets"
+    )
+
+
+@check(fast=True)
+def processes(case: Case) -> Finding:
+    """As many processes work together as were started: a launcher that starts one of two says nothing."""
+    asked, got = int(os.environ.get("WORLD_SIZE", "1")), case.whole.world
+    return found(asked == got, f"{got} of {asked}", "all", "torchrun with another backend, or accelerate launch --cpu")

@@ -1,0 +1,254 @@
+"""Preflight: healthy recipes pass, planted bugs fail exactly the checks that they must, and nothing is changed by looking."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import random
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import gannet
+from bugs import healthy
+from bugs.gallery import GALLERY, Bug, planted
+from conftest import Command, one_line
+from gannet import preflight
+from gannet.run import look_over
+
+TINY = {"size": "tiny", "data": "digits8"}
+BASES = ["digits", "dcgan", "tutorial", "classifier"]
+
+
+def verdicts(rows: list[preflight.Row], verdict: str) -> set[str]:
+    return {row.name for row in rows if row.verdict == verdict}
+
+
+@pytest.mark.parametrize("bug", GALLERY, ids=lambda bug: bug.name.replace(" ", "-"))
+def test_a_planted_bug_fails_the_checks_that_it_must_and_no_others(bug: Bug, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = preflight.fly(planted(bug, monkeypatch), full=True)
+    assert verdicts(rows, "fail") == set(bug.fails), [row for row in rows if row.verdict == "fail"]
+    assert verdicts(rows, "warn") >= set(bug.warns)
+
+
+def test_every_check_is_caught_at_work() -> None:
+    """And the gallery is no heap of bugs for the easy ones."""
+    caught = {name for bug in GALLERY for name in (*bug.fails, *bug.warns)} | {"fresh-process"}  # its test is below
+    assert {check.name for check in preflight.CHECKS} == caught
+    made_for = Counter((bug.fails or bug.warns)[0] for bug in GALLERY)
+    assert len(GALLERY) >= 30 and max(made_for.values()) <= 2, made_for
+
+
+@pytest.mark.parametrize("name", BASES)
+def test_healthy_recipes_pass(name: str) -> None:
+    case = preflight.Case(healthy.build(name), again=lambda size: healthy.build(name, size=size))
+    rows = preflight.fly(case, full=True)
+    assert not preflight.failed(rows)
+    # Batch normalisation takes a bias away again: true, and no reason to stop.
+    assert verdicts(rows, "warn") == ({"moved"} if name == "classifier" else set())
+    assert sum(row.seconds for row in rows) < 60  # bench/preflight.py has the real figures
+
+
+def test_what_a_folder_forgets_is_found(gannet: Command, apart: Path) -> None:
+    (apart / "forgetful.py").write_text((Path(__file__).parent / "bugs" / "forgetful.py").read_text())
+    done = gannet("preflight", "./forgetful.py", "--json", status=1)
+    checks = json.loads(done.stdout)["checks"]
+    assert [check["name"] for check in checks if check["verdict"] == "fail"] == ["fresh-process"]
+    one_line(done.stderr, "fresh-process failed", "weights or settings that the folder does not hold", "--skip")
+
+
+def test_the_bug_of_the_readme_is_stopped_before_it_trains(gannet: Command, apart: Path) -> None:
+    (apart / "mixed.py").write_text((Path(__file__).parent / "bugs" / "mixed.py").read_text())
+    stopped = gannet("train", "./mixed.py", "--size", "tiny", "--data", "digits8", "--steps", "2", status=1)
+    one_line(stopped.stderr, "dependencies failed", "a reshape, a normalisation or a sum over the batch")
+    assert not (apart / "runs").exists()
+
+
+def test_the_page_says_what_the_code_does() -> None:
+    root = Path(__file__).parent.parent
+    page = (root / "docs" / "preflight.md").read_text(encoding="utf-8")
+    sys.path.insert(0, str(root / "bench"))
+    try:
+        bench = importlib.import_module("preflight")
+    finally:
+        sys.path.remove(str(root / "bench"))
+    assert bench.written(page) == page, "python bench/preflight.py --docs"
+
+
+def test_a_run_with_preflight_is_the_run_without() -> None:
+    torch.manual_seed(5)
+    random.seed(5)
+    np.random.seed(5)
+    with_it = gannet.train("digits", steps=3, out="with", **TINY)
+    drawn = torch.rand(3), random.random(), np.random.rand()
+    torch.manual_seed(5)
+    random.seed(5)
+    np.random.seed(5)
+    without = gannet.train("digits", steps=3, out="without", skip={"all": "to compare"}, **TINY)
+    assert torch.equal(drawn[0], torch.rand(3)) and drawn[1:] == (random.random(), np.random.rand())
+    for kind in ("generator", "critic"):
+        for one, two in zip(with_it.nets[kind].parameters(), without.nets[kind].parameters(), strict=True):
+            assert torch.equal(one, two)
+    assert (Path("with") / "resume").is_dir()
+    one, two = (sorted((Path(name) / "resume").iterdir())[-1] for name in ("with", "without"))
+    states = [torch.load(path, weights_only=True) for path in (one, two)]
+    assert str(states[0]["optimizers"]) == str(states[1]["optimizers"])
+
+
+@pytest.mark.parametrize("name", BASES)
+def test_looking_changes_nothing(name: str) -> None:
+    made = healthy.build(name)
+    before = {n: {k: v.clone() for k, v in p.net.state_dict().items()} for n, p in made.objective.players.items()}
+    state = {k: v.clone() for k, v in made.objective.state().items()}
+    modes = {n: [m.training for m in p.net.modules()] for n, p in made.objective.players.items()}
+    preflight.fly(preflight.Case(made, again=lambda size: healthy.build(name, size=size)), full=True)
+    for player, tensors in before.items():
+        net = made.objective.players[player].net
+        assert all(torch.equal(net.state_dict()[key], value) for key, value in tensors.items())
+        assert modes[player] == [m.training for m in net.modules()]
+        assert all(p.grad is None and p.requires_grad for p in net.parameters())
+        assert not net._forward_hooks and not net._forward_pre_hooks
+        assert "optimizer" not in vars(made.objective.players[player])
+    assert all(torch.equal(value, made.objective.state()[key]) for key, value in state.items())
+
+
+RISING = """
+from gannet import Recipe
+from gannet.data import images
+from gannet.nets.images import Critic, Generator
+from gannet.objectives import gan
+
+def mine(gamma: float = 0.0) -> Recipe:
+    train = images.load("digits8").without_classes()
+    objective = gan.Gan(Generator(8, 1, width=8), Critic(8, 1, width=8), gamma=gamma, rate=3e-3)
+    return Recipe(train, objective, batch=16, examples=3_200)
+"""
+
+
+def test_a_failure_stops_before_there_is_a_run_and_a_reason_goes_on(gannet: Command, apart: Path) -> None:
+    (apart / "mine.py").write_text(RISING)
+    stopped = gannet("train", "./mine.py", "--steps", "2", "--out", "run", status=1)
+    one_line(stopped.stderr, "penalty failed", "expected 0.000001 to 10", "--skip 'penalty=why'")
+    assert not (apart / "run").exists()
+    gannet(
+        "train", "./mine.py", "--steps", "2", "--out", "run", "--skip", "penalty=the point of this run", "--skip", "leak=none"
+    )
+    record = json.loads((apart / "run" / "preflight.json").read_text())
+    skipped = {check["name"]: check["reason"] for check in record["checks"] if check["verdict"] == "skipped"}
+    assert skipped["penalty"] == "the point of this run"
+    assert "penalty: the point of this run" in (apart / "run" / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (["--skip", "penalty"], ["for a reason", "penalty"]),
+        (["--skip", "penalty="], ["for a reason", "penalty"]),
+        (["--skip", "pennalty=x"], ["no check has this name", "pennalty"]),
+    ],
+)
+def test_bad_skips(words: list[str], parts: list[str], gannet: Command) -> None:
+    one_line(gannet("train", "digits", "--size", "tiny", "--data", "digits8", *words, status=2).stderr, *parts)
+    one_line(gannet("preflight", "digits", "--size", "tiny", "--data", "digits8", *words, status=2).stderr, *parts)
+
+
+def test_the_command_prints_a_table_and_keeps_it(gannet: Command, apart: Path) -> None:
+    done = gannet("preflight", "digits", "--size", "tiny", "--data", "digits8", "--classes", "--out", "looked")
+    lines = done.stdout.splitlines()
+    assert lines[0].split() == ["check", "verdict", "measured", "expected", "seconds"]
+    names = {check.name for check in preflight.CHECKS} - {"augmentation"}  # this recipe has none
+    assert names <= {line.split()[0] for line in lines if line}
+    record = json.loads((apart / "looked" / "preflight.json").read_text())
+    assert record["counts"]["fail"] == 0 and {check["name"] for check in record["checks"]} == names
+    from PIL import Image
+
+    with Image.open(apart / "looked" / "fed.png") as picture:
+        assert picture.size[0] >= 16 * 8
+
+
+def test_from_python() -> None:
+    rows = look_over("tutorial", skip={"fresh-process": "slow"}, **TINY)
+    assert not preflight.failed(rows)
+    assert verdicts(rows, "skipped") == {"fresh-process"}
+
+
+def test_a_check_of_ones_own_is_one_function(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preflight.case, "CHECKS", [])
+    monkeypatch.setattr(preflight.report, "CHECKS", preflight.case.CHECKS)
+
+    @preflight.check(fast=True)
+    def batch_is_even(case: preflight.Case) -> preflight.Finding:
+        """Batches are even."""
+        return preflight.found(case.made.batch % 2 == 1, f"{case.made.batch}", "an odd number", "somebody likes even ones")
+
+    @preflight.check(fast=True)
+    def breaks(case: preflight.Case) -> preflight.Finding:
+        """It cannot be carried out."""
+        raise ValueError("no\nway")
+
+    even, broken = preflight.fly(preflight.Case(healthy.build("digits")))
+    assert (even.name, even.verdict, even.measured) == ("batch-is-even", "fail", "16")
+    assert (broken.verdict, broken.measured) == ("fail", "ValueError: no way")
+
+
+# The public functions on nets of anybody's
+
+
+class Causal(nn.Module):
+    """Each place is a sum over the places up to it, or over one more."""
+
+    def __init__(self, ahead: int = 0):
+        super().__init__()
+        self.embed, self.judge, self.ahead = nn.Embedding(11, 6), nn.Linear(6, 11), ahead
+
+    def forward(self, x_NT: torch.Tensor) -> torch.Tensor:
+        x = self.embed(x_NT) if not x_NT.is_floating_point() else x_NT
+        mask = torch.ones(x.shape[1], x.shape[1]).tril(self.ahead)
+        return self.judge(torch.einsum("st,ntc->nsc", mask, x))
+
+
+@pytest.mark.parametrize("floats", [False, True])
+def test_causality(floats: bool) -> None:
+    x = torch.randn(3, 7, 6) if floats else torch.randint(11, (3, 7))
+    assert preflight.check_causality(Causal(), x).verdict == "pass"
+    finding = preflight.check_causality(Causal(ahead=1), x)
+    assert finding.verdict == "fail" and "off by one" in finding.cause
+
+
+def test_plain_nets_and_tensors() -> None:
+    net = nn.Sequential(nn.Linear(5, 16), nn.ReLU(), nn.Linear(16, 3))
+    x, y = torch.randn(8, 5), torch.arange(8) % 3
+    before = [p.clone() for p in net.parameters()]
+    good = [
+        gannet.preflight.check_dependencies(net, x),
+        gannet.preflight.check_inputs_used(net, x),
+        gannet.preflight.check_logits(net, x),
+        gannet.preflight.check_units(net, x),
+        gannet.preflight.check_inputs(x),
+        gannet.preflight.check_initial_loss(nn.functional.cross_entropy(net(x), y).item(), float(np.log(3))),
+        gannet.preflight.check_overfit(net, lambda n: nn.functional.cross_entropy(n(x), y), rate=1e-2),
+        gannet.preflight.check_parameters({"net": net}, {"net": torch.optim.Adam(net.parameters())}),
+        gannet.preflight.check_schedule(lambda progress, examples: 1 - progress, 1000),
+        gannet.preflight.check_shared_items(torch.randn(50, 4), torch.randn(20, 4)),
+        gannet.preflight.check_labels(y[:, None].repeat(1, 4).float(), y, y[:, None].repeat(1, 4).float(), y),
+        gannet.preflight.check_range(torch.rand(9, 5) * 2 - 1, nn.Sequential(nn.Linear(4, 5), nn.Tanh()), torch.randn(9, 4)),
+    ]
+    assert [finding.verdict for finding in good] == ["pass"] * len(good)
+    assert all(torch.equal(a, b) for a, b in zip(before, net.parameters(), strict=True))
+    frozen = nn.Sequential(nn.Linear(5, 3), nn.Flatten(0), nn.Unflatten(0, (3, 8)))  # 8 examples of 3 come out as 3 of 8
+    bad = [
+        gannet.preflight.check_dependencies(nn.Sequential(frozen, nn.Linear(8, 8), nn.Flatten(0), nn.Unflatten(0, (8, 3))), x),
+        gannet.preflight.check_inputs(torch.full((4, 4), float("nan"))),
+        gannet.preflight.check_inputs(torch.randint(256, (4, 4)).float()),
+        gannet.preflight.check_overfit(net, lambda n: (n(x) * 0).sum() + 1),
+        gannet.preflight.check_shared_items(torch.arange(40.0)[:, None], torch.arange(5.0)[:, None]),
+        gannet.preflight.check_range(torch.rand(9, 5), nn.Sequential(nn.Linear(4, 5), nn.Tanh()), torch.randn(9, 4)),
+        gannet.preflight.check_units(nn.Sequential(nn.Linear(5, 4), nn.Sigmoid()), x * 1e4),
+    ]
+    assert [finding.verdict for finding in bad] == ["fail"] * len(bad)
+    assert all(finding.cause for finding in bad)
