@@ -8,6 +8,7 @@ import random
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,11 +19,16 @@ import gannet
 from bugs import healthy
 from bugs.gallery import GALLERY, Bug, planted
 from conftest import Command, one_line
-from gannet import preflight
+from gannet import Recipe, preflight
+from gannet.data import images
+from gannet.objectives import gan
 from gannet.run import look_over
 
 TINY = {"size": "tiny", "data": "digits8"}
-BASES = ["digits", "dcgan", "tutorial", "classifier"]
+BASES = ["digits", "dcgan", "tutorial", "classifier", *healthy.CONTESTS]
+#: Warnings that are true of healthy recipes: batch normalisation takes a bias away again, and drawn bars repeat themselves.
+KNOWN = {"classifier": {"moved"}, "bars": {"repeated-items"}}
+MACHINE = {"waiting", "length"}  # warnings that another load on the machine can bring
 
 
 def verdicts(rows: list[preflight.Row], verdict: str) -> set[str]:
@@ -32,8 +38,9 @@ def verdicts(rows: list[preflight.Row], verdict: str) -> set[str]:
 @pytest.mark.parametrize("bug", GALLERY, ids=lambda bug: bug.name.replace(" ", "-"))
 def test_a_planted_bug_fails_the_checks_that_it_must_and_no_others(bug: Bug, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = preflight.fly(planted(bug, monkeypatch), full=True)
-    assert verdicts(rows, "fail") == set(bug.fails), [row for row in rows if row.verdict == "fail"]
-    assert verdicts(rows, "warn") >= set(bug.warns)
+    assert verdicts(rows, "fail") == set(bug.fails), preflight.failed(rows)
+    wanted = set(bug.warns) | KNOWN.get(bug.base, set()) | KNOWN.get(bug.data, set())
+    assert wanted <= verdicts(rows, "warn") <= wanted | MACHINE
 
 
 def test_every_check_is_caught_at_work() -> None:
@@ -48,9 +55,8 @@ def test_every_check_is_caught_at_work() -> None:
 def test_healthy_recipes_pass(name: str) -> None:
     case = preflight.Case(healthy.build(name), again=lambda size: healthy.build(name, size=size))
     rows = preflight.fly(case, full=True)
-    assert not preflight.failed(rows)
-    # Batch normalisation takes a bias away again: true, and no reason to stop.
-    assert verdicts(rows, "warn") == ({"moved"} if name == "classifier" else set())
+    assert not preflight.failed(rows), preflight.failed(rows)
+    assert verdicts(rows, "warn") - MACHINE == KNOWN.get(name, set())
     assert sum(row.seconds for row in rows) < 60  # bench/preflight.py has the real figures
 
 
@@ -65,7 +71,12 @@ def test_what_a_folder_forgets_is_found(gannet: Command, apart: Path) -> None:
 def test_the_bug_of_the_readme_is_stopped_before_it_trains(gannet: Command, apart: Path) -> None:
     (apart / "mixed.py").write_text((Path(__file__).parent / "bugs" / "mixed.py").read_text())
     stopped = gannet("train", "./mixed.py", "--size", "tiny", "--data", "digits8", "--steps", "2", status=1)
-    one_line(stopped.stderr, "dependencies failed", "a reshape, a normalisation or a sum over the batch")
+    one_line(
+        stopped.stderr,
+        "dependencies failed",
+        "a reshape, a normalisation",
+        "gannet preflight ./mixed.py --size tiny --data digits8",
+    )
     assert not (apart / "runs").exists()
 
 
@@ -177,6 +188,45 @@ def test_from_python() -> None:
     assert verdicts(rows, "skipped") == {"fresh-process"}
 
 
+class Unlabelled:
+    """Numbers, no pictures, no labels, no evaluation: the least that a data set may be."""
+
+    def batch(self, n: int, rng: Any) -> tuple[torch.Tensor, ...]:
+        return images.Batch(rng.normal(n, 6), torch.zeros(n, dtype=torch.int64))
+
+    def facts(self) -> dict[str, Any]:
+        return {"name": "numbers", "split": "train", "items": 1}
+
+
+class Drawn(nn.Module):
+    """Noise to numbers, with dropout and a second argument."""
+
+    noise = 4
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(4, 64), nn.ReLU(), nn.Dropout(0.1), nn.Linear(64, 6))
+
+    def forward(self, z: torch.Tensor, y: torch.Tensor | None = None) -> torch.Tensor:
+        return self.layers(z)
+
+
+class Judged(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(6, 64), nn.LeakyReLU(0.2), nn.Linear(64, 1))
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor | None = None) -> torch.Tensor:
+        return self.layers(x)[:, 0]
+
+
+@pytest.mark.parametrize("batch", [1, 2, 16])
+def test_no_false_alarm_on_a_small_recipe_of_ones_own(batch: int) -> None:
+    objective = gan.Gan(Drawn(), Judged(), contest=gan.hinge, penalty="exact", rate=1e-3)
+    rows = preflight.fly(preflight.Case(Recipe(Unlabelled(), objective, batch=batch, examples=100_000)), full=True)
+    assert not preflight.failed(rows), preflight.failed(rows)
+
+
 def test_a_check_of_ones_own_is_one_function(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preflight.case, "CHECKS", [])
     monkeypatch.setattr(preflight.report, "CHECKS", preflight.case.CHECKS)
@@ -220,9 +270,41 @@ def test_causality(floats: bool) -> None:
     assert finding.verdict == "fail" and "off by one" in finding.cause
 
 
+class Listed(nn.Module):
+    """Layers in a list that torch does not look into."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = [nn.Linear(5, 5)]
+
+
+class Awkward(nn.Module):
+    """In place at once, a tuple out, a number per example as a second input, in double precision."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.layer = nn.ReLU(inplace=True), nn.Linear(5, 3).double()
+
+    def forward(self, x: torch.Tensor, t: torch.Tensor) -> tuple[torch.Tensor, int]:
+        return self.layer(self.first(x)) * t[:, None], 7
+
+
+def test_awkward_nets_are_looked_at_all_the_same() -> None:
+    x, t = torch.randn(8, 5, dtype=torch.float64), torch.rand(8, dtype=torch.float64)
+    kept = x.clone()
+    with torch.no_grad():
+        findings = [check(Awkward(), x, t) for check in (preflight.check_dependencies, preflight.check_inputs_used)]
+        findings += [preflight.check_logits(Awkward(), x, t), preflight.check_units(Awkward(), x, t)]
+        findings += [preflight.check_causality(Causal(), torch.randint(11, (3, 2)))]
+    assert [finding.verdict for finding in findings] == ["pass"] * 5
+    assert torch.equal(x, kept)
+    with pytest.raises(gannet.Wrong, match="no input is floating point"):
+        preflight.check_dependencies(nn.Embedding(4, 2), torch.arange(4))
+
+
 def test_plain_nets_and_tensors() -> None:
     net = nn.Sequential(nn.Linear(5, 16), nn.ReLU(), nn.Linear(16, 3))
-    x, y = torch.randn(8, 5), torch.arange(8) % 3
+    x, y, many = torch.randn(8, 5), torch.arange(8) % 3, torch.arange(90.0) % 3
     before = [p.clone() for p in net.parameters()]
     good = [
         gannet.preflight.check_dependencies(net, x),
@@ -235,7 +317,7 @@ def test_plain_nets_and_tensors() -> None:
         gannet.preflight.check_parameters({"net": net}, {"net": torch.optim.Adam(net.parameters())}),
         gannet.preflight.check_schedule(lambda progress, examples: 1 - progress, 1000),
         gannet.preflight.check_shared_items(torch.randn(50, 4), torch.randn(20, 4)),
-        gannet.preflight.check_labels(y[:, None].repeat(1, 4).float(), y, y[:, None].repeat(1, 4).float(), y),
+        gannet.preflight.check_labels(many[:, None].repeat(1, 4), many.long(), many[:, None].repeat(1, 4), many.long()),
         gannet.preflight.check_range(torch.rand(9, 5) * 2 - 1, nn.Sequential(nn.Linear(4, 5), nn.Tanh()), torch.randn(9, 4)),
     ]
     assert [finding.verdict for finding in good] == ["pass"] * len(good)
@@ -249,6 +331,8 @@ def test_plain_nets_and_tensors() -> None:
         gannet.preflight.check_shared_items(torch.arange(40.0)[:, None], torch.arange(5.0)[:, None]),
         gannet.preflight.check_range(torch.rand(9, 5), nn.Sequential(nn.Linear(4, 5), nn.Tanh()), torch.randn(9, 4)),
         gannet.preflight.check_units(nn.Sequential(nn.Linear(5, 4), nn.Sigmoid()), x * 1e4),
+        gannet.preflight.check_parameters({"net": Listed()}, {"net": torch.optim.Adam(net.parameters())}),
+        gannet.preflight.check_logits(nn.Sequential(nn.Linear(5, 3), nn.Tanh()), x),
     ]
     assert [finding.verdict for finding in bad] == ["fail"] * len(bad)
     assert all(finding.cause for finding in bad)

@@ -185,7 +185,7 @@ def preflight(words: list[str]) -> None:
         print("\r" + " " * 28 + "\r", end="", file=sys.stderr)
     print(json.dumps(preflight.record(rows), indent=2) if as_json else preflight.table(rows))
     if bad := preflight.failed(rows):
-        raise preflight.refuse(bad, words[0])
+        raise preflight.refuse(bad)
 
 
 def _reasons(skip: Sequence[str]) -> dict[str, str]:

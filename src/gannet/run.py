@@ -20,6 +20,7 @@ import io
 import json
 import math
 import platform
+import shlex
 import signal
 import statistics
 import subprocess
@@ -27,6 +28,7 @@ import sys
 import tempfile
 import threading
 import time
+import typing
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -259,9 +261,32 @@ def train(
         Wrong: for bad arguments, a preflight check that fails, data that cannot be had, a loss that is not finite, a full disk.
         Stopped: after SIGINT or SIGTERM, when everything has been saved.
     """
+    where, _ = _train(
+        name, minutes=minutes, steps=steps, out=out, new=new, more=more, offline=offline, precision=precision, skip=skip,
+        command=command, **flags,
+    )  # fmt: skip
+    return load(where, trust=True)
+
+
+def _train(
+    name: str,
+    *,
+    minutes: float | None = None,
+    steps: int | None = None,
+    out: str | Path | None = None,
+    new: bool = False,
+    more: int | None = None,
+    offline: bool = False,
+    precision: str = "float32",
+    skip: dict[str, str] | None = None,
+    command: str | None = None,
+    **flags: Any,
+) -> tuple[Path, recipe.Recipe | None]:
+    """`train`, up to the folder and, unless it was finished already, the recipe with the nets as they were trained."""
     chosen = recipe.find(str(name))
     arguments = recipe.resolve(chosen, flags)
     _check_numbers(minutes, steps, more, precision, out)
+    preflight.check_skip(skip)
     engine = Engine(precision)
     request = {"recipe": chosen.name, "own": not chosen.shipped, "arguments": arguments, "minutes": minutes}
     request |= {"steps": steps, "precision": precision}
@@ -273,7 +298,7 @@ def train(
         if record is not None and folders.finished(where, record) and more is None:
             if engine.first:
                 print(f"{where} is finished ({record['steps']} steps); --more STEPS lengthens it", file=sys.stderr)
-            return load(where, trust=True)
+            return where, None
         with torch.random.fork_rng(devices=[]):  # the nets' first weights; a caller's own numbers stay as they were
             torch.manual_seed(arguments.get("seed", 0))
             made = recipe.build(chosen, arguments)
@@ -281,9 +306,10 @@ def train(
         engine.share(made.batch)
         engine.prepare(made.objective)
         if record is None:
+            to_come = {"steps": steps, "minutes": minutes, "folder": Path(out) if out else folders.RUNS}
+            rows = engine.agree(lambda: _look(preflight.Case(made, engine, **to_come), chosen, arguments, skip))
             length = int(engine.broadcast(_length(made, engine, minutes, steps)))
             record = _record(request, made, book, length, engine, command, chosen)
-            rows = engine.agree(lambda: _look(preflight.Case(made, engine, steps=length), chosen, skip))
             where = engine.agree(lambda: folders.create(where, record, chosen, stack, numbered=out is None))
             if engine.first:
                 write_json(where / "preflight.json", preflight.record(rows))
@@ -297,14 +323,16 @@ def train(
                     (where / "README.md").unlink(missing_ok=True)  # the card of the shorter run: this one is not finished
         _go(where, record, made, engine)
     engine.wait()
-    return load(where, trust=True)
+    return where, made
 
 
-def _look(case: preflight.Case, chosen: recipe.Card, skip: dict[str, str] | None) -> list[preflight.Row]:
+def _look(
+    case: preflight.Case, chosen: recipe.Card, arguments: dict[str, Any], skip: dict[str, str] | None
+) -> list[preflight.Row]:
     """The fast checks before a run; warnings are told, a failure stops it before there is a folder."""
     rows = preflight.fly(case, skip=skip)
     if preflight.failed(rows):
-        raise preflight.refuse(rows, chosen.name if chosen.shipped else str(chosen.path))
+        raise preflight.refuse(rows, _words(chosen, arguments))
     for row in rows:
         if row.verdict == "warn":
             print(f"preflight: {row.name}: {row.measured}; expected {row.expected}; {row.cause}", file=sys.stderr)
@@ -314,6 +342,16 @@ def _look(case: preflight.Case, chosen: recipe.Card, skip: dict[str, str] | None
     will = "".join(f"; {row.measured}" for row in rows if row.name == "length")
     print(f"preflight: {counts['pass']} checks passed in {took:.1f} s{left_out}{will}", file=sys.stderr)
     return rows
+
+
+def _words(chosen: recipe.Card, arguments: dict[str, Any]) -> str:
+    """A recipe and its flags as they are typed."""
+    words = [chosen.name if chosen.shipped else f"./{chosen.path.name}"]
+    for flag in chosen.flags:
+        value, dashed = arguments[flag.name], flag.name.replace("_", "-")
+        if value != flag.default:
+            words += [f"--{'' if value else 'no-'}{dashed}"] if isinstance(value, bool) else [f"--{dashed}", str(value)]
+    return shlex.join(words)
 
 
 def look_over(
@@ -342,6 +380,7 @@ def look_over(
     """
     chosen = recipe.find(str(name))
     arguments = recipe.resolve(chosen, flags)
+    preflight.check_skip(skip)
     _check_numbers(None, None, None, precision, out)
 
     def build(size: str | None = None) -> recipe.Recipe:
@@ -350,11 +389,14 @@ def look_over(
             return recipe.build(chosen, arguments | ({"size": size} if size else {}))
 
     engine, made = Engine(precision), build()
+    if engine.world > 1:
+        raise Wrong("preflight looks in one process", got=f"{engine.world} processes", try_="without torchrun", usage=True)
+    sizes = next((typing.get_args(flag.kind) for flag in chosen.flags if flag.name == "size"), ())
     engine.prepare(made.objective)
     case = preflight.Case(
         made,
         engine,
-        again=build if "size" in arguments else None,
+        again=build if {"tiny", "small"} <= set(sizes) else None,
         rehearse=lambda: rehearse(name, offline=offline, precision=precision, **arguments),
     )
     rows = preflight.fly(case, full=True, skip=skip, tell=tell)
@@ -374,15 +416,20 @@ print(hashlib.sha256(load(sys.argv[1], trust=True).sample(16).tobytes()).hexdige
 
 
 def rehearse(name: str, **words: Any) -> tuple[str, str]:
-    """Two steps of a recipe into a folder that is thrown away: sha256 of what the run draws, here and in a fresh process."""
+    """Two steps of a recipe into a folder that is thrown away: sha256 of what the nets that were trained draw, and of what
+    the folder draws in a fresh process."""
     with tempfile.TemporaryDirectory() as folder:
-        with contextlib.redirect_stderr(io.StringIO()):
-            run = train(name, steps=2, out=Path(folder) / "run", skip={"all": "a rehearsal"}, **words)
-        here = hashlib.sha256(images.to_bytes(run.objective.sample(16, 0)).permute(0, 2, 3, 1).contiguous().numpy().tobytes())
-        fresh = subprocess.run([sys.executable, "-c", DIGEST, run.folder], capture_output=True, text=True)
+        try:
+            with contextlib.redirect_stderr(io.StringIO()):
+                where, made = _train(name, steps=2, out=Path(folder) / "run", skip={"all": "a rehearsal"}, **words)
+        except Stopped as stopped:  # by somebody at the keyboard, who does not mean the rehearsal
+            raise KeyboardInterrupt from stopped
+        assert made is not None
+        live = Run(where, folders.read_record(where), made.objective, 2).sample(16)
+        fresh = subprocess.run([sys.executable, "-c", DIGEST, where], capture_output=True, text=True)
     if fresh.returncode:
         raise Wrong("the run cannot be loaded in a fresh process", got=fresh.stderr.strip().splitlines()[-1])
-    return here.hexdigest(), fresh.stdout.strip()
+    return hashlib.sha256(live.tobytes()).hexdigest(), fresh.stdout.strip()
 
 
 def _check_numbers(minutes: float | None, steps: int | None, more: int | None, precision: str, out: Any) -> None:

@@ -9,6 +9,7 @@ import torch
 from gannet import recipe
 from gannet.data import Ledger, images, keeping
 from gannet.nets.images import Classifier
+from gannet.objectives import gan
 from gannet.objectives.classify import Classify
 from gannet.recipe import Recipe
 
@@ -35,11 +36,41 @@ def classifier(size: Literal["tiny", "small"] = "tiny", data: str = "digits8", s
     return Recipe(shaken, Classify(net, len(train.classes)), evaluation=Accuracy(test), batch=16, examples=16_000, seed=seed)
 
 
+def exact(made: Recipe) -> None:
+    """R1 and R2 by double backward."""
+    made.objective.penalty = "exact"
+
+
+def wasserstein(made: Recipe) -> None:
+    """WGAN-GP: losses about 0 and below."""
+    made.objective.contest, made.objective.penalty, made.objective.gamma = gan.wasserstein, "lipschitz", 10.0
+
+
+def hinge(made: Recipe) -> None:
+    """A generator's loss that begins at 0."""
+    made.objective.contest = gan.hinge
+
+
+def least_squares(made: Recipe) -> None:
+    """A contest of somebody's own (Mao et al. 2017, arXiv 1611.04076)."""
+    made.objective.contest = gan.Contest(
+        critic=lambda real, fake: (real - 1).square() + fake.square(),
+        generator=lambda real, fake: (fake - 1).square(),
+        expect={"critic": 1.0, "generator": 1.0},
+    )
+
+
+CONTESTS = {change.__name__: change for change in (exact, wasserstein, hinge, least_squares)}
+
+
 def build(name: str, *, size: str = "tiny", seed: int = 0, data: str = "digits8") -> Recipe:
     """A healthy recipe, built as `gannet train` builds one."""
     with keeping(Ledger()), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if name == "classifier":
             return classifier(size, data, seed)  # type: ignore[arg-type]
-        card = recipe.find(name)
-        return recipe.build(card, recipe.resolve(card, {"size": size, "seed": seed, "data": data}))
+        card = recipe.find("digits" if name in CONTESTS else name)
+        made = recipe.build(card, recipe.resolve(card, {"size": size, "seed": seed, "data": data}))
+        if name in CONTESTS:
+            CONTESTS[name](made)
+        return made

@@ -22,7 +22,7 @@ from gannet.preflight.plain import (
     check_shared_items,
     check_units,
 )
-from gannet.preflight.report import Row, failed, fly, record, refuse, sheet, table, why
+from gannet.preflight.report import Row, check_skip, failed, fly, record, refuse, sheet, table, why
 
 __all__ = [
     "CHECKS",
@@ -43,6 +43,7 @@ __all__ = [
     "check_range",
     "check_schedule",
     "check_shared_items",
+    "check_skip",
     "check_units",
     "failed",
     "fly",

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import dataclasses
 import functools
+import inspect
 import math
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -40,6 +43,16 @@ class Finding:
     measured: str
     expected: str
     cause: str = ""
+
+
+def worst(findings: dict[str, Finding]) -> Finding:
+    """One finding for several: the gravest, with everybody's numbers; info where there is none."""
+    if not findings:
+        return Finding("info", "nothing to look at", "")
+    order = ("fail", "warn", "pass", "info")
+    gravest = min(findings.values(), key=lambda finding: order.index(finding.verdict))
+    words = "; ".join(f"{name} {finding.measured}" for name, finding in findings.items())
+    return dataclasses.replace(gravest, measured=words)
 
 
 def found(holds: bool, measured: str, expected: str, cause: str) -> Finding:
@@ -76,6 +89,9 @@ def check(*, fast: bool, needs: Callable[[Case], bool] = everything) -> Callable
     """Make a function of a case a check, named like the function. That is all that an arm needs to bring its own."""
 
     def enlist(do: Callable[[Case], Finding]) -> Callable[[Case], Finding]:
+        same = [c for c in CHECKS if c.do.__name__ == do.__name__]  # a recipe file is read anew for every run
+        for other in same:
+            CHECKS.remove(other)
         CHECKS.append(Check(do.__name__.replace("_", "-"), do, needs, fast))
         return do
 
@@ -88,7 +104,8 @@ class Case:
     Args:
         made: the recipe, just built
         engine: as the run will have it; the checks themselves run on this process alone
-        steps: of the run to come, or None where nobody has said
+        steps, minutes: of the run to come, or None where nobody has said
+        folder: where the run will go
         again: builds the recipe anew at another size, or None where it has no sizes
         rehearse: trains two steps into a folder that is thrown away and gives the digests of what the run draws, here
             and in a fresh process; or None
@@ -100,10 +117,13 @@ class Case:
         engine: Engine | None = None,
         *,
         steps: int | None = None,
+        minutes: float | None = None,
+        folder: Path | None = None,
         again: Callable[[str], Recipe] | None = None,
         rehearse: Callable[[], tuple[str, str]] | None = None,
     ):
-        self.made, self.data, self.steps, self.again, self.rehearse = made, made.data, steps, again, rehearse
+        self.made, self.data, self.again, self.rehearse = made, made.data, again, rehearse
+        self.steps, self.minutes, self.folder = steps, minutes, folder or Path.cwd()
         self.whole = engine or Engine(cpu=True)
         self.engine = copy.copy(self.whole)  # a check must not wait for other processes
         self.engine.world, self.engine.rank = 1, 0
@@ -165,33 +185,32 @@ class Case:
 
     @functools.cached_property
     def fed(self) -> dict[str, tuple[Any, ...]]:
-        """What enters each player's net when it is first called in a step: player -> arguments."""
-        objective, seen = self.perturbed(), {}
-        hooks = []
+        """What enters each player's net when it is first called in a run: player -> arguments, in order."""
+        objective, seen = self.copy(), {}
         for name, player in objective.players.items():
 
-            def note(net: nn.Module, arguments: tuple[Any, ...], name: str = name) -> None:
-                seen.setdefault(name, tuple(detached(a) for a in arguments))
+            def note(net: nn.Module, given: tuple[Any, ...], named: dict[str, Any], name: str = name) -> None:
+                bound = inspect.signature(net.forward).bind(*given, **named)
+                seen.setdefault(name, tuple(bare(a) for a in bound.args))
 
-            hooks.append(player.net.register_forward_pre_hook(note))
+            player.net.register_forward_pre_hook(note, with_kwargs=True)
         for name in self.players():
-            self.loss(objective, name, self.batch(name))
-        for hook in hooks:
-            hook.remove()
+            self.loss(objective, name, self.batch(name, SMALL))
         return seen
 
 
-def detached(argument: Any) -> Any:
-    """A tensor without its graph; anything else as it is."""
-    return argument.detach() if isinstance(argument, torch.Tensor) else argument
+def bare(argument: Any) -> Any:
+    """A tensor without its graph, floats in float32; anything else as it is."""
+    if not isinstance(argument, torch.Tensor):
+        return argument
+    return argument.detach().float() if argument.is_floating_point() else argument.detach()
 
 
 @torch.no_grad()
 def perturb(net: nn.Module, seed: object = 0) -> nn.Module:
     """Noise on every weight, in place: half of what keeps a layer's variance; returns the net."""
-    device = next(net.parameters()).device
     for number, parameter in enumerate(net.parameters()):
-        noise = Rng(0, number, f"perturb.{seed}").normal(*parameter.shape).to(device) if parameter.ndim else 0.1
+        noise = Rng(0, number, f"perturb.{seed}").normal(*parameter.shape).to(parameter) if parameter.ndim else 0.1
         fan_in = parameter[0].numel() if parameter.ndim > 1 else 25  # biases and scales: a tenth
         parameter.add_(noise * (0.5 / math.sqrt(fan_in)))
     return net
@@ -206,10 +225,13 @@ def player_of(net: nn.Module, rate: float = 1e-3) -> Player:
 def restoring() -> Iterator[None]:
     """Everything global that a check could move, as it was: random numbers of torch, numpy and Python; gradients on."""
     numpy_state, python_state = np.random.get_state(), random.getstate()
-    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
+    cards = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+    mps_state = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None
     try:
-        with torch.random.fork_rng(devices=devices), torch.enable_grad():
+        with torch.random.fork_rng(devices=cards), torch.enable_grad():
             yield
     finally:
+        if mps_state is not None:
+            torch.mps.set_rng_state(mps_state)
         np.random.set_state(numpy_state)
         random.setstate(python_state)

@@ -6,7 +6,6 @@ import os
 import shutil
 import statistics
 import time
-from pathlib import Path
 
 import psutil
 import torch
@@ -27,32 +26,32 @@ def step_seconds(case: Case, batch: int) -> float:
 
 
 def memory_of(case: Case, batch: int) -> int:
-    """Bytes that a step at this batch keeps for its backward pass: every tensor that autograd saves."""
-    seen: dict[int, int] = {}
-
-    def note(tensor: torch.Tensor) -> torch.Tensor:
-        seen[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
-        return tensor
-
+    """Bytes that the hungriest turn at this batch keeps for its backward pass: every tensor that autograd saves."""
     objective, most = case.copy(), 0
     for name in case.players():
+        seen: dict[int, int] = {}
+
+        def note(tensor: torch.Tensor, seen: dict[int, int] = seen) -> torch.Tensor:
+            seen[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
         with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-            case.loss(objective, name, case.batch(name, batch))
+            held = case.loss(objective, name, case.batch(name, batch))  # held, or storages would be used again
         most = max(most, sum(seen.values()))
+        del held
     return most
 
 
 @check(fast=True)
 def memory(case: Case) -> Finding:
     """A step at the recipe's batch fits into the memory that is free: measured at two small batches and drawn out."""
-    one, two = max(1, case.few // 2), case.few
+    one, two = case.few, 2 * case.few
     small, large = memory_of(case, one), memory_of(case, two)
-    slope = (large - small) / max(two - one, 1) if two > one else large / two
     weights = sum(4 * p.nbytes for player in case.objective.players.values() for p in player.net.parameters())
     share = case.made.batch / case.whole.world
-    need = 2 * (large + slope * (share - two)) + weights  # what is kept, and as much again on its way
+    need = 1.25 * (large + (large - small) / (two - one) * (share - two)) + weights  # a quarter for what is on its way
     if case.engine.device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info()
+        free = torch.cuda.mem_get_info()[0] + torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
     else:
         free = psutil.virtual_memory().available
     words = f"about {need / 1e6:,.0f} MB of {free / 1e6:,.0f} MB free"
@@ -68,6 +67,8 @@ def length(case: Case) -> Finding:
         seconds = step_seconds(case, batch)
     steps = case.steps or max(1, case.made.examples // case.made.batch)
     hours = seconds * steps / 3600
+    if case.minutes is not None:
+        return Finding("pass", f"{case.minutes:g} minutes of steps of {seconds * 1e3:,.0f} ms", "as long as it was asked to be")
     words = f"{steps:,} steps of {seconds * 1e3:,.0f} ms: " + (
         f"{hours:.1f} hours" if hours >= 1 else f"{hours * 60:.1f} minutes"
     )
@@ -79,7 +80,8 @@ def disk(case: Case) -> Finding:
     """What the run will write fits on the disk: a full one stops a run at its first checkpoint."""
     weights = sum(p.nbytes for player in case.objective.players.values() for p in player.net.parameters())
     need = 12 * weights + 60_000_000  # two checkpoints and one on its way, models, pictures
-    free = shutil.disk_usage(Path.cwd()).free
+    place = next(folder for folder in [case.folder, *case.folder.absolute().parents] if folder.exists())
+    free = shutil.disk_usage(place).free
     words = f"about {need / 1e6:,.0f} MB of {free / 1e6:,.0f} MB free"
     return found(need < free, words, "less than is free", "a disk that is full: --out names another place")
 
@@ -101,6 +103,7 @@ def waiting(case: Case) -> Finding:
 
 @check(fast=True)
 def processes(case: Case) -> Finding:
-    """As many processes work together as were started: a launcher that starts one of two says nothing."""
+    """As many processes work together as were started: a launcher that starts one of two says nothing. The engine refuses
+    such a run by itself; this writes down how many there were."""
     asked, got = int(os.environ.get("WORLD_SIZE", "1")), case.whole.world
     return found(asked == got, f"{got} of {asked}", "all", "torchrun with another backend, or accelerate launch --cpu")

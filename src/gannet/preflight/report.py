@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import difflib
 import inspect
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -16,7 +19,6 @@ from gannet.data import images
 from gannet.errors import Wrong
 from gannet.preflight.case import CHECKS, Case, Check, Finding, restoring
 
-ANCHORS = "docs/preflight.md"
 ALL = "all"  # as a name in --skip: no check at all
 
 
@@ -30,6 +32,7 @@ class Row:
         measured, expected, cause: as in `Finding`
         seconds: that it took
         reason: why it was skipped
+        why: why it matters
     """
 
     name: str
@@ -39,6 +42,7 @@ class Row:
     cause: str
     seconds: float
     reason: str = ""
+    why: str = ""
 
 
 def why(check: Check) -> str:
@@ -46,9 +50,20 @@ def why(check: Check) -> str:
     return " ".join((inspect.getdoc(check.do) or "").split())
 
 
-def chosen(case: Case, *, full: bool) -> list[Check]:
-    """The checks that this case has something for."""
-    return [check for check in CHECKS if (full or check.fast) and check.needs(case)]
+def check_skip(skip: dict[str, str] | None) -> dict[str, str]:
+    """What is to be skipped, with a reason for each.
+
+    Raises:
+        Wrong: for a name that no check has, and for a reason that is empty.
+    """
+    names = [check.name for check in CHECKS]
+    for name, reason in (skip or {}).items():
+        if name not in [*names, ALL]:
+            near = difflib.get_close_matches(name, names, 1, 0.5)
+            raise Wrong("no check has this name", got=name, try_=near[0] if near else ", ".join(names), usage=True)
+        if not reason.strip():
+            raise Wrong("a check is skipped for a reason", got=f"--skip {name}=", try_=f"--skip '{name}=why'", usage=True)
+    return skip or {}
 
 
 def fly(
@@ -65,36 +80,35 @@ def fly(
     Raises:
         Wrong: for a name in `skip` that no check has, and for a reason that is empty.
     """
-    skip = skip or {}
-    names = [check.name for check in CHECKS]
-    for name, reason in skip.items():
-        if name not in [*names, ALL]:
-            raise Wrong("no check has this name", got=name, try_=", ".join(names), usage=True)
-        if not reason.strip():
-            raise Wrong("a check is skipped for a reason", got=f"--skip {name}=", try_=f"--skip '{name}=why'", usage=True)
+    skip, done = check_skip(skip), []
     if ALL in skip:
         return [Row(ALL, "skipped", "", "", "", 0.0, skip[ALL])]
-    done = []
     with restoring():
-        for check in chosen(case, full=full):
+        for check in [check for check in CHECKS if full or check.fast]:
             row = look(check, case) if check.name not in skip else Row(check.name, "skipped", "", "", "", 0.0, skip[check.name])
+            if row is None:
+                continue
             done.append(row)
             if tell:
                 tell(row)
     return done
 
 
-def look(check: Check, case: Case) -> Row:
-    """One check. One that cannot be carried out has failed: what it looks at is not as a run needs it."""
+def look(check: Check, case: Case) -> Row | None:
+    """One check; None where this case has nothing for it. One that cannot be carried out has failed."""
     began = time.perf_counter()
     try:
+        if not check.needs(case):
+            return None
         torch.manual_seed(0)
         finding = check.do(case)
     except Exception as error:
         text = " ".join(str(error).split())[:160] or "no message"
-        finding = Finding("fail", f"{type(error).__name__}: {text}", "a step that can be taken", "see the message")
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        cause = f"what raised it, at {last.filename}:{last.lineno}"
+        finding = Finding("fail", f"{type(error).__name__}: {text}", "a step that can be taken", cause)
     seconds = round(time.perf_counter() - began, 2)
-    return Row(check.name, finding.verdict, finding.measured, finding.expected, finding.cause, seconds)
+    return Row(check.name, finding.verdict, finding.measured, finding.expected, finding.cause, seconds, why=why(check))
 
 
 def failed(rows: Iterable[Row]) -> list[Row]:
@@ -102,14 +116,20 @@ def failed(rows: Iterable[Row]) -> list[Row]:
     return [row for row in rows if row.verdict == "fail"]
 
 
-def refuse(rows: list[Row], recipe: str) -> Wrong:
-    """One line for a run that must not start."""
+def refuse(rows: list[Row], words: str | None = None) -> Wrong:
+    """One line for a run that must not start.
+
+    Args:
+        rows: with at least one failure
+        words: what follows `gannet preflight` for the whole table, or None where it has just been printed
+    """
     first, *others = failed(rows)
     more = f" (and {', '.join(row.name for row in others)})" if others else ""
+    skip = f"--skip '{first.name}=why' to train all the same"
     return Wrong(
         f"preflight check {first.name} failed{more}: expected {first.expected}; likely {first.cause}",
         got=first.measured,
-        try_=f"gannet preflight {recipe} for the whole table, or --skip '{first.name}=why' to go on",
+        try_=skip if words is None else f"gannet preflight {words} for the whole table, or {skip}",
     )
 
 
@@ -123,17 +143,19 @@ def table(rows: list[Row]) -> str:
     """Every check in a table as wide as the terminal, and under it what each warning and failure may come from."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     lines = Table(box=None, pad_edge=False)
     for column in ("check", "verdict", "measured", "expected", "seconds"):
         lines.add_column(column, justify="right" if column == "seconds" else "left", no_wrap=column == "check")
     for row in rows:
-        lines.add_row(row.name, row.verdict.upper() if row.verdict == "fail" else row.verdict, row.measured or row.reason,
-                      row.expected, f"{row.seconds:.2f}")  # fmt: skip
+        verdict = row.verdict.upper() if row.verdict == "fail" else row.verdict
+        cells = (row.name, verdict, row.measured or row.reason, row.expected, f"{row.seconds:.2f}")
+        lines.add_row(*map(Text, cells))  # as it is: brackets are no markup
     console = Console(width=None if sys.stdout.isatty() else 140, no_color=not sys.stdout.isatty(), highlight=False)
     with console.capture() as text:
         console.print(lines)
-    causes = [f"{row.name}: likely {row.cause}. {ANCHORS}#{row.name}" for row in rows if row.verdict in ("warn", "fail")]
+    causes = [f"{row.name}: likely {row.cause}. {row.why}" for row in rows if row.verdict in ("warn", "fail")]
     counts = ", ".join(f"{n} {verdict}" for verdict, n in record(rows)["counts"].items() if n)
     return "\n".join(
         [*(line.rstrip() for line in text.get().splitlines()), "", *causes, f"{counts}; {record(rows)['seconds']} s"]
@@ -148,20 +170,23 @@ def sheet(case: Case) -> np.ndarray | None:
 
     None where nothing of it is a picture.
     """
-    with restoring():
+    strips: dict[str, torch.Tensor] = {}
+    told: list[str] = []
+    with restoring(), contextlib.suppress(Exception):  # what cannot be fed at all is a check's to tell
         x, *labels = case.batch(n=2 * ACROSS)
-        fed = {name: tensors[0] for name, tensors in case.fed.items() if tensors}
-    strips = {"a batch, as the data give it": x} | {f"what enters the {name}": tensor for name, tensor in fed.items()}
-    pictures = {words: t for words, t in strips.items() if t.ndim == 4 and t.shape[1] in (1, 3)}
+        strips["a batch, as the data give it"] = x
+        names = getattr(getattr(case.data, "data", case.data), "classes", [])
+        if labels and isinstance(names, list) and names:
+            told = [names[y] if 0 <= y < len(names) else f"{y}?" for y in labels[0].tolist()]
+        strips |= {f"what enters the {name}": tensors[0] for name, tensors in case.fed.items() if tensors}
+    pictures = {w: t for w, t in strips.items() if isinstance(t, torch.Tensor) and t.ndim == 4 and t.shape[1] in (1, 3)}
     if not pictures:
         return None
-    names = getattr(getattr(case.data, "data", case.data), "classes", [])
-    told = [names[int(y)] for y in labels[0]] if labels and names else []
-    rows = [row for words, tensor in pictures.items() for row in strip(words, tensor, told if tensor is x else [])]
+    rows = [strip(words, tensor, told if number == 0 else []) for number, (words, tensor) in enumerate(pictures.items())]
     return np.concatenate(rows)
 
 
-def strip(words: str, x_NCHW: torch.Tensor, told: list[str]) -> list[np.ndarray]:
+def strip(words: str, x_NCHW: torch.Tensor, told: list[str]) -> np.ndarray:
     """A line of words, then up to two rows of pictures, each over what its label says."""
     from PIL import Image, ImageDraw
 
@@ -179,4 +204,4 @@ def strip(words: str, x_NCHW: torch.Tensor, told: list[str]) -> list[np.ndarray]
         canvas.paste(tile.convert("RGB"), (left, top))
         if told:
             pen.text((left + 2, top + TILE - 2), told[number][:9], fill="black")
-    return [np.asarray(canvas)]
+    return np.asarray(canvas)

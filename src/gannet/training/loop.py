@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from gannet.errors import Wrong
+from gannet.rng import number
 from gannet.training.engine import Engine
 
 #: (n, do): do(step, seen) after every n-th step; `step` counts finished steps, `seen` holds the step's numbers.
@@ -46,31 +47,34 @@ def fit(
         NotFinite: with the player, the step and the likely cause, before that player's update.
     """
     mine = engine.share(batch)
-    for step in range(start, steps if stop is None else stop):
-        progress = step / steps
-        rate = schedule(progress, step * batch)
-        seen: dict[str, torch.Tensor] = {}
-        turns: dict[str, int] = {}
-        for name in objective.turns(progress):
-            turn = turns[name] = turns.get(name, -1) + 1
-            # A fresh batch and fresh noise for each player, and for each of its turns (R3GAN does the same).
-            stream = f"{name}.{turn}"
-            examples = engine.to_device(data.batch(mine, engine.rng(seed, step, f"{stream}.data")))
-            with engine.autocast():
-                values, weights, notes = objective.loss(name, examples, engine.rng(seed, step, stream))
-            loss = engine.mean(values.float(), weights)
-            engine.backward(loss, objective.players[name])
-            whole = engine.sum(loss.detach().clone())
-            norm = engine.step(objective.players[name], rate) if torch.isfinite(whole) else whole
-            if not torch.isfinite(norm):
-                raise not_finite(name, step, whole, objective.players[name].rate * rate)
-            seen |= {name: whole, f"{name}.gradient": norm} | {f"{name}.{k}": v for k, v in notes.items()}
-        objective.after((step + 1) / steps, (step + 1) * batch)
-        due = [do for n, do in every if (step + 1) % n == 0]
-        if due:
-            numbers = {key: float(value) for key, value in seen.items()} | {"rate": rate}
-            for do in due:
-                do(step + 1, numbers)
+    cards = [engine.device] if engine.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=cards):  # the caller's own random numbers stay as they were
+        for step in range(start, steps if stop is None else stop):
+            progress = step / steps
+            rate = schedule(progress, step * batch)
+            seen: dict[str, torch.Tensor] = {}
+            turns: dict[str, int] = {}
+            for name in objective.turns(progress):
+                turn = turns[name] = turns.get(name, -1) + 1
+                # A fresh batch and fresh noise for each player, and for each of its turns (R3GAN does the same).
+                stream = f"{name}.{turn}"
+                examples = engine.to_device(data.batch(mine, engine.rng(seed, step, f"{stream}.data")))
+                torch.manual_seed(number(seed, step, stream, engine.rank))  # for dropout, which takes no rng
+                with engine.autocast():
+                    values, weights, notes = objective.loss(name, examples, engine.rng(seed, step, stream))
+                loss = engine.mean(values.float(), weights)
+                engine.backward(loss, objective.players[name])
+                whole = engine.sum(loss.detach().clone())
+                norm = engine.step(objective.players[name], rate) if torch.isfinite(whole) else whole
+                if not torch.isfinite(norm):
+                    raise not_finite(name, step, whole, objective.players[name].rate * rate)
+                seen |= {name: whole, f"{name}.gradient": norm} | {f"{name}.{k}": v for k, v in notes.items()}
+            objective.after((step + 1) / steps, (step + 1) * batch)
+            due = [do for n, do in every if (step + 1) % n == 0]
+            if due:
+                numbers = {key: float(value) for key, value in seen.items()} | {"rate": rate}
+                for do in due:
+                    do(step + 1, numbers)
 
 
 def not_finite(player: str, step: int, loss: torch.Tensor, rate: float) -> NotFinite:
