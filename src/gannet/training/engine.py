@@ -56,6 +56,14 @@ class Engine:
         """This process's random numbers for a step."""
         return Rng(seed, step, stream, self.rank, self.world)
 
+    def seed(self, number: int) -> None:
+        """Set torch's own random numbers here and on the device; `torch.manual_seed` asks every backend, which takes longer."""
+        torch.default_generator.manual_seed(number)
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed(number)
+        elif self.device.type == "mps":
+            torch.mps.manual_seed(number)
+
     def prepare(self, objective: Any) -> None:
         """Move every net of an objective to the device; channels last, which CPUs and tensor cores both like."""
         for net in {

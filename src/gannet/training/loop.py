@@ -59,7 +59,7 @@ def fit(
                 # A fresh batch and fresh noise for each player, and for each of its turns (R3GAN does the same).
                 stream = f"{name}.{turn}"
                 examples = engine.to_device(data.batch(mine, engine.rng(seed, step, f"{stream}.data")))
-                torch.manual_seed(number(seed, step, stream, engine.rank))  # for dropout, which takes no rng
+                engine.seed(number(seed, step, stream, engine.rank))  # for dropout, which takes no rng
                 with engine.autocast():
                     values, weights, notes = objective.loss(name, examples, engine.rng(seed, step, stream))
                 loss = engine.mean(values.float(), weights)
