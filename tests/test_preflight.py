@@ -246,6 +246,13 @@ def test_a_check_of_ones_own_is_one_function(monkeypatch: pytest.MonkeyPatch) ->
     assert (broken.verdict, broken.measured) == ("fail", "ValueError: no way")
 
 
+@pytest.mark.parametrize("data", ["bars", "digits8"])
+def test_no_false_alarm_where_classes_are_learnt(data: str) -> None:
+    for seed in range(3):
+        rows = preflight.fly(preflight.Case(healthy.build("digits", data=data, seed=seed, classes=True)))
+        assert not preflight.failed(rows), preflight.failed(rows)
+
+
 # The public functions on nets of anybody's
 
 
@@ -287,6 +294,24 @@ class Awkward(nn.Module):
 
     def forward(self, x: torch.Tensor, t: torch.Tensor) -> tuple[torch.Tensor, int]:
         return self.layer(self.first(x)) * t[:, None], 7
+
+
+class Named(nn.Module):
+    """Noise that counts little and a class that counts much, within a tanh."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.noise, self.name = nn.Linear(4, 5), nn.Embedding(3, 5)
+
+    def forward(self, z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return torch.tanh(0.1 * self.noise(z) + 0.3 * self.name(y))
+
+
+def test_classes_are_not_taken_for_the_bound_of_a_generator() -> None:
+    torch.manual_seed(0)
+    given = torch.randn(60, 4), torch.arange(60) % 3
+    assert preflight.check_range(torch.rand(60, 5) * 2 - 1, Named(), *given).verdict == "pass"
+    assert preflight.check_range(torch.rand(60, 5), Named(), *given).verdict == "fail"
 
 
 def test_awkward_nets_are_looked_at_all_the_same() -> None:

@@ -63,14 +63,14 @@ def least_squares(made: Recipe) -> None:
 CONTESTS = {change.__name__: change for change in (exact, wasserstein, hinge, least_squares)}
 
 
-def build(name: str, *, size: str = "tiny", seed: int = 0, data: str = "digits8") -> Recipe:
+def build(name: str, *, size: str = "tiny", seed: int = 0, data: str = "digits8", **flags: object) -> Recipe:
     """A healthy recipe, built as `gannet train` builds one."""
     with keeping(Ledger()), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if name == "classifier":
             return classifier(size, data, seed)  # type: ignore[arg-type]
         card = recipe.find("digits" if name in CONTESTS else name)
-        made = recipe.build(card, recipe.resolve(card, {"size": size, "seed": seed, "data": data}))
+        made = recipe.build(card, recipe.resolve(card, {"size": size, "seed": seed, "data": data, **flags}))
         if name in CONTESTS:
             CONTESTS[name](made)
         return made

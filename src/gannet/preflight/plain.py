@@ -356,7 +356,8 @@ def check_schedule(schedule: Callable[[float, int], float], examples: int, *, ba
 def check_range(real: torch.Tensor, generator: nn.Module, *arguments: Any) -> Finding:
     """Can a generator's outputs reach what is real, and only that, where its last layer is bounded?
 
-    Its inputs are made larger until its outputs grow no more; those without a bound can reach everything.
+    Its noise is made larger until its outputs grow no more; those without a bound can reach everything. Whatever else it
+    takes is that of the first example throughout: classes vary the outputs as well, and do not grow.
 
     Args:
         real: (N, ...), as a critic sees them
@@ -365,6 +366,7 @@ def check_range(real: torch.Tensor, generator: nn.Module, *arguments: Any) -> Fi
     """
     twin = worked_on(generator)
     low, high = real.min().item(), real.max().item()
+    arguments = tuple(a if not isinstance(a, torch.Tensor) or a.is_floating_point() else a[:1].expand_as(a) for a in arguments)
     before, width, bounded = 0.0, 0.0, False
     bottom = top = 0.0
     with torch.no_grad():
