@@ -70,10 +70,18 @@ def test_two_processes_give_the_weights_of_one(penalty: str) -> None:
 def test_the_command_runs_on_two_processes_and_says_so(length: list[str]) -> None:
     settings = os.environ | {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
     torchrun = ["-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_addr", "127.0.0.1"]
-    port = ["--master_port", free_port()]
-    words = ["-m", "gannet", "train", "digits", "--size", "tiny", "--data", "bars", *length]
-    done = subprocess.run([sys.executable, *torchrun, *port, *words], env=settings, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    assert "2 processes" in done.stderr
+
+    def train(*words: str) -> subprocess.CompletedProcess[str]:
+        port = ["--master_port", free_port()]
+        recipe = ["-m", "gannet", "train", "digits", "--size", "tiny", "--data", "bars", *words]
+        command = [sys.executable, *torchrun, *port, *recipe]
+        done = subprocess.run(command, env=settings, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+        assert "2 processes" in done.stderr
+        return done
+
+    done = train(*length)
     assert sorted(path.name for path in Path("runs").iterdir()) == ["digits-1"]  # one run, not one each
     assert done.stdout.split() == ["runs/digits-1"]
+    if "--steps" in length:
+        assert "going on at step 20 of 24" in train(*length, "--out", "runs/digits-1", "--more", "4").stderr

@@ -156,7 +156,7 @@ def trained() -> Path:
 
 def test_a_run_folder_holds_what_the_design_says(trained: Path) -> None:
     names = {path.name for path in trained.iterdir()} - {".lock"}
-    kept = {"recipe.json", "model.safetensors", "best.safetensors", "metrics.jsonl"}
+    kept = {"recipe.json", "model.safetensors", "best.safetensors", "metrics.jsonl", "preflight.json"}
     assert names == kept | {"samples", "resume", "README.md"}
     assert len(folders.checkpoints(trained)) == 2
     record = json.loads((trained / "recipe.json").read_text())
@@ -344,7 +344,8 @@ from gannet.objectives import gan
 from gannet.recipe import Recipe
 
 def own(seed: int = 0):
-    data = images.Images(torch.zeros(40, 3, 16, 16, dtype=torch.uint8), name="black", licence="mine")
+    noise = torch.randint(256, (40, 3, 16, 16), generator=torch.Generator().manual_seed(seed))
+    data = images.Images(noise.to(torch.uint8), name="noise", licence="mine")
     return Recipe(data, gan.Gan(Generator(16, 3, width=8), Critic(16, 3, width=8)), batch=8, examples=80)
 """
 
@@ -352,7 +353,7 @@ def own(seed: int = 0):
 def test_data_of_ones_own_in_a_recipe_of_ones_own(gannet: Command) -> None:
     Path("own.py").write_text(OWN_DATA)
     assert gannet("train", "own.py").stdout.strip() == "runs/own-1"
-    assert "black" in Path("runs/own-1/README.md").read_text()
+    assert "noise" in Path("runs/own-1/README.md").read_text()
     gannet("sample", "runs/own-1", "--trust", "-n", "2")
 
 

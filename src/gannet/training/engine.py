@@ -32,7 +32,8 @@ class Engine:
     def __init__(self, precision: str = "float32", cpu: bool = False):
         # Without an accelerator accelerate must be told so, or torchrun's processes would not find one another.
         self.state = PartialState(cpu=cpu or not torch.accelerator.is_available())
-        self.device = torch.device(self.state.device or "cpu")
+        device = torch.device(self.state.device or "cpu")
+        self.device = torch.device("cpu") if device.type == "cpu" else device  # "cpu:1", which ranks get, is no place to load to
         self.rank, self.world = self.state.process_index, self.state.num_processes
         self.precision = precision
         asked = int(os.environ.get("WORLD_SIZE", "1"))
