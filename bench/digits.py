@@ -1,13 +1,14 @@
 """`digits` against its rivals for equal measured training time, on one machine, in one run.
 
-    python bench/digits.py --minutes 3 --seeds 0 1 2 --out three           (about 45 minutes)
+    python bench/digits.py --minutes 3 --seeds 0 1 2 --out three           (about an hour)
     python bench/digits.py --minutes 15 --seeds 0 --recipes digits --out fifteen
     python bench/digits.py --table --out three                             (the table again)
 
-For each seed `digits` is trained first. Each rival is then trained for as long as `digits` really took, and lengthened
-until its measured training time is no less: rivals are never given less. Scoring is not counted. Then every run is
-evaluated on its last weights, a rival also on those that scored best while it trained, and the better counts. A machine
-that does other things at the same time spoils the comparison; the images per second show it.
+A recipe may come with flags: --recipes digits "digits --no-classes" dcgan. For each seed the first is trained first. Each
+of the others is then trained for as long as that really took, and lengthened until its measured training time is no less:
+rivals are never given less. Scoring is not counted. Then every run is evaluated on its last weights, a rival also on those
+that scored best while it trained, and the better counts. A machine that does other things at the same time spoils the
+comparison; the images per second show it.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def record(run: Path) -> dict[str, Any]:
 
 def train(recipe: str, run: Path, seed: int, minutes: float, seconds: float) -> None:
     """A run of at least `seconds` of training, where they are known."""
-    words = (recipe, "--seed", seed, "--minutes", round(minutes, 3), "--out", run)
+    words = (*recipe.split(), "--seed", seed, "--minutes", round(minutes, 3), "--out", run)
     gannet("train", *words)
     while (spent := record(run)["trained"]["seconds"]) < seconds:
         steps = record(run)["steps"]
@@ -52,7 +53,12 @@ def evaluate(run: Path, weights: str) -> None:
 
 def judged(recipe: str) -> tuple[str, ...]:
     """Which weights: the last of `digits`; of a rival also those that scored best, and what is better counts."""
-    return ("last",) if recipe == "digits" else ("last", "best")
+    return ("last",) if recipe.split()[0] == "digits" else ("last", "best")
+
+
+def folder(recipe: str) -> str:
+    """A recipe with its flags as the beginning of a folder's name."""
+    return "-".join(word.strip("-") for word in recipe.split())
 
 
 def table(out: Path, recipes: list[str]) -> str:
@@ -60,7 +66,7 @@ def table(out: Path, recipes: list[str]) -> str:
     columns = ("fid", "kid", "precision", "recall", "density", "coverage", "classes_off", "nearer_to_training")
     rows, found, floors = [], {}, {}
     for recipe in recipes:
-        for run in sorted(out.glob(f"{recipe}-[0-9]*"), key=lambda run: int(run.name.rpartition("-")[2])):
+        for run in sorted(out.glob(f"{folder(recipe)}-[0-9]*"), key=lambda run: int(run.name.rpartition("-")[2])):
             made = record(run)
             last, *best = (json.loads((run / f"evaluation-{weights}.json").read_text()) for weights in judged(recipe))
             scores = last["scores"]
@@ -87,7 +93,7 @@ def main() -> None:
     words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     words.add_argument("--minutes", type=float, default=3)
     words.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    words.add_argument("--recipes", nargs="+", default=["digits", "dcgan", "tutorial"])
+    words.add_argument("--recipes", nargs="+", default=["digits", "digits --no-classes", "dcgan", "tutorial"])
     words.add_argument("--out", type=Path, required=True)
     words.add_argument("--table", action="store_true", help="train nothing: score what has no scores, print the table")
     given = words.parse_args()
@@ -96,11 +102,11 @@ def main() -> None:
         for seed in given.seeds:
             seconds = 0.0
             for recipe in given.recipes:
-                run = given.out / f"{recipe}-{seed}"
+                run = given.out / f"{folder(recipe)}-{seed}"
                 train(recipe, run, seed, seconds / 60 or given.minutes, seconds)
                 seconds = seconds or record(run)["trained"]["seconds"]
     for recipe in given.recipes:
-        for run in sorted(given.out.glob(f"{recipe}-[0-9]*")):
+        for run in sorted(given.out.glob(f"{folder(recipe)}-[0-9]*")):
             for weights in judged(recipe):
                 evaluate(run, weights)
     print(table(given.out, given.recipes))

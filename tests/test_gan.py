@@ -278,3 +278,24 @@ def test_fresh_pictures_for_each_turn_where_asked() -> None:
     objective = small(again=False)
     objective.loss("critic", batch(), Rng(0, 0, "critic"))
     assert objective.judged is None
+
+
+def test_the_average_that_scores_best_is_chosen() -> None:
+    objective = small(half_life=100, others=(10, 1000))
+    awaken(objective)
+    for step in range(1, 400):
+        with torch.no_grad():
+            objective.generator.finish.bias.fill_(step)
+        objective.after(0.0, step)
+    means = {life: average.finish.bias.mean().item() for life, average in objective.others.items()}
+    assert means[10] > objective.average.finish.bias.mean() > means[1000] - 1e-4  # a longer one lies further behind
+    assert {f"average {life}.finish.bias" for life in (10, 1000)} <= objective.state().keys()
+    scored = []
+
+    def score() -> float:
+        scored.append(objective.average.finish.bias.mean().item())
+        return -scored[-1]
+
+    assert objective.choose(score) == 10
+    assert len(scored) == 3 and objective.average.finish.bias.mean().item() == pytest.approx(means[10])
+    assert small(half_life=7).choose(lambda: 0.0) == 7

@@ -49,7 +49,7 @@ Drawn by the generator's running average from fixed noise, unpicked. How it lear
 {facts["name"]}, split {facts["split"]}: {facts["items"]:,} pictures of {facts["pixels"]}×{facts["pixels"]} pixels,
 {facts["channels"]} channel(s), {classes}. Prepared as {facts["prepared"]}. Licence: {facts["licence"]}.
 Source: {facts["source"]}.
-
+{_left_out(facts)}
 ## Use
 
 ```python
@@ -61,6 +61,16 @@ pictures = gannet.load("PATH OF THIS FOLDER").sample(64, seed=0)  # uint8 (N, H,
 
 It draws pictures like those it was trained on and knows nothing else.
 """
+
+
+def _left_out(facts: dict[str, Any], most: int = 20) -> str:
+    """What else is known of somebody's own pictures, and which of them were left out for which reason."""
+    more = facts.get("more", {})
+    lines = [f"\n{'; '.join(more['notes'])}."] if more.get("notes") else []
+    if left_out := more.get("left_out"):
+        lines += [f"\nLeft out, {len(left_out)}:\n"] + [f"- `{name}`: {reason}" for name, reason in left_out[:most]]
+        lines += [f"- and {len(left_out) - most} more (recipe.json)"] if len(left_out) > most else []
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _looked_over(preflight: dict[str, Any] | None) -> str:
@@ -117,8 +127,9 @@ def _watched(trained: dict[str, Any]) -> str:
     if "best" not in trained:
         return ""
     (name, last), *_ = ((key, value) for key, value in trained["last"].items() if key != "step")
-    best = trained["best"]
+    best, life = trained["best"], trained.get("half_life")
     return (
         f"While training, on 2,000 pictures (for following a run only): {name} {last:.4f} at the end, "
         f"{best[name]:.4f} at best, at step {best['step']:,}. The last weights are judged unless said otherwise.\n"
+        + (f"Their average, chosen of several by that score, has a half-life of {life:,.0f} examples.\n" if life else "")
     )

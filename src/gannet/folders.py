@@ -16,7 +16,7 @@ from gannet import recipe
 from gannet.errors import Wrong
 from gannet.files import cannot_write, write_json
 
-FORMAT = 3  # of the run folder; a larger number than this was written by a newer version, a smaller one by one before 0.1.0
+FORMAT = 4  # of the run folder; a larger number than this was written by a newer version, a smaller one by one before 0.1.0
 RUNS = Path("runs")
 
 

@@ -91,7 +91,7 @@ class Run:
             label: a class's name or number; without one, classes take turns
 
         Returns:
-            uint8 array (n, H, W, C), C = 1 for grey and 3 for RGB.
+            uint8 array (n, H, W, C), C = 1 for grey, 3 for RGB and 4 for RGBA.
 
         Raises:
             Wrong: for n < 1, and for a class that the model does not have.
@@ -99,7 +99,7 @@ class Run:
         if n < 1:
             raise Wrong("the number of samples must be at least 1", got=n, try_="-n 64", usage=True)
         x_NCHW = self.objective.sample(n, seed, self.class_number(label))
-        return images.to_bytes(x_NCHW).permute(0, 2, 3, 1).contiguous().numpy()
+        return images.straight(images.to_bytes(x_NCHW)).permute(0, 2, 3, 1).contiguous().numpy()
 
     def class_number(self, label: int | str | None) -> int | None:
         """A class's number from its name or number."""
@@ -575,6 +575,10 @@ def _go(where: Path, record: dict[str, Any], made: recipe.Recipe, engine: Engine
             raise loop.NotFinite(f"{error.what}; {good}", got=error.got, try_=error.try_) from error
         finally:
             log.close()
+        if engine.first and made.evaluation is not None and getattr(objective, "others", None):
+            with log.apart():
+                record = record | {"half_life": objective.choose(lambda: next(iter(made.evaluation.quick(objective).values())))}
+            log.scored_at = -1  # what was scored was another average
         score(steps)  # unless that is done
         if not folders.checkpoints(where) or folders.step_of(folders.checkpoints(where)[-1]) != steps:
             save(steps)
@@ -699,13 +703,12 @@ def restore(where: Path, objective: Any, engine: Engine) -> int:
 
 def _draw(where: Path, objective: Any, made: recipe.Recipe, examples: int) -> None:
     """A grid from the run's fixed noise, as a picture in samples/."""
-    save_picture(
-        images.grid(images.to_bytes(objective.sample(made.show, made.seed))), where / "samples" / f"{examples:09d}.png"
-    )
+    drawn = images.straight(images.to_bytes(objective.sample(made.show, made.seed)))
+    save_picture(images.grid(drawn), where / "samples" / f"{examples:09d}.png")
 
 
 def save_picture(x_HWC: np.ndarray, path: Path) -> None:
-    """One picture (H, W, 1 or 3), bytes, as a PNG."""
+    """One picture (H, W, 1, 3 or 4), bytes, as a PNG."""
     from PIL import Image
 
     buffer = io.BytesIO()
@@ -718,15 +721,25 @@ def _finish(where: Path, record: dict[str, Any], made: recipe.Recipe, seconds: f
     from PIL import Image
 
     _draw(where, made.objective, made, record["examples"])
-    frames = [Image.open(path) for path in sorted((where / "samples").glob("[0-9]*.png"))]
+    frames = [on_white(Image.open(path)) for path in sorted((where / "samples").glob("[0-9]*.png"))]
     film, times = io.BytesIO(), [150] * (len(frames) - 1) + [2500]
     frames[0].save(film, format="GIF", save_all=True, append_images=frames[1:], duration=times, loop=0)
     write_bytes(where / "samples" / "learning.gif", film.getvalue())
     write_bytes(where / "samples" / "last.png", (where / "samples" / f"{record['examples']:09d}.png").read_bytes())
     # What is written once the end is reached, so that the card can be written again with scores.
-    record = record | {"trained": {"seconds": round(seconds, 1), **_watched(where)}}
+    chosen = {"half_life": record["half_life"]} if "half_life" in record else {}
+    record = record | {"trained": {"seconds": round(seconds, 1), **chosen, **_watched(where)}}
     write_json(where / "recipe.json", record)
     write_text(where / "README.md", card.write(record, None, _looked(where)))
+
+
+def on_white(picture: Any) -> Any:
+    """A picture with transparency as it looks on paper: a GIF knows no half measures. Others as they are."""
+    from PIL import Image
+
+    if picture.mode != "RGBA":
+        return picture
+    return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
 
 
 def draw_into(run: Run, folder: Path, n: int, *, seed: int = 0, label: int | str | None = None) -> None:

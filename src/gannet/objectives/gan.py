@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -19,10 +19,12 @@ import torch.nn.functional as F
 from torch import nn
 
 from gannet.objectives import Loss, Player, follow
+from gannet.objectives.augment import NUMBERS
 from gannet.rng import Rng
 
 Logits = torch.Tensor
 Critic = Callable[[torch.Tensor, torch.Tensor | None], Logits]  # pictures (N, C, H, W), classes (N,) or None -> (N,)
+Augment = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -130,8 +132,13 @@ class Gan:
             gave the real ones, which saves a pass through either net; else each turn has fresh ones, as in R3GAN
         rate, betas: of both players
         clip: largest norm of either player's gradient, or None
+        augment: (pictures, uniform numbers (N, NUMBERS), probability) -> pictures, before the critic sees them
+            (gannet.objectives.augment.change), for small sets; a pair's two pictures get the same numbers
+        target: how far the critic may be ahead, as the mean sign of a pair's difference; beyond it the probability of
+            augmentation rises, below it falls, by 1 in `ramp` examples, up to `most`
         critic_steps: steps of the critic for each of the generator
         half_life: of the generator's running average, in examples; early on at most a twentieth of those seen; 0: no average
+        others: half-lives of more averages, of which `choose` takes one in the end: which length is best nobody knows before
         classes: how many, or 0
     """
 
@@ -149,8 +156,13 @@ class Gan:
         rate: float = 2e-4,
         betas: tuple[float, float] = (0.0, 0.99),
         clip: float | None = None,
+        augment: Augment | None = None,
+        target: float = 0.6,
+        ramp: int = 100_000,
+        most: float = 0.8,
         critic_steps: int = 1,
         half_life: float = 20_000,
+        others: Sequence[float] = (),
         classes: int = 0,
         make: Callable[..., torch.optim.Optimizer] | None = None,
     ):
@@ -161,11 +173,15 @@ class Gan:
             "generator": Player(generator, rate=rate, betas=betas, clip=clip, make=make),
         }
         self.average = copy.deepcopy(generator).requires_grad_(False).eval()
+        self.others = {life: copy.deepcopy(self.average) for life in others}
         self.noise = cast(int, generator.noise)
         self.contest, self.penalty = contest, penalty
         self.gamma, self.sigma, self.share = gamma, sigma, share
         self.again = again
-        self.judged: tuple[torch.Tensor, torch.Tensor | None, Logits] | None = None  # pictures, classes, logits of real ones
+        self.augment, self.target, self.ramp, self.most = augment, target, ramp, most
+        self.strength = torch.zeros(())  # probability of augmentation; a tensor so that a resume restores it
+        #: pictures, classes, numbers of their augmentation, logits of the real ones
+        self.judged: tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None, Logits] | None = None
         self.critic_steps, self.half_life, self.classes = critic_steps, half_life, classes
         self.seen = torch.zeros((), dtype=torch.int64)  # examples behind the average; a tensor so that a resume restores it
         # Batch statistics would leak between real and generated examples that go through the critic together.
@@ -196,15 +212,34 @@ class Gan:
             return self.generator_loss(real, y_N, rng)
         return self.critic_loss(real, y_N, rng)
 
+    def numbers(self, n: int, rng: Rng, device: torch.device) -> torch.Tensor | None:
+        """What the augmentation of n pairs is made of; None without one."""
+        return rng.uniform(n, NUMBERS).to(device) if self.augment else None
+
+    def changed(self, x_NCHW: torch.Tensor, u_NU: torch.Tensor | None) -> torch.Tensor:
+        """Pictures as the critic sees them."""
+        if self.augment is None or u_NU is None or self.strength == 0:
+            return x_NCHW
+        return self.augment(x_NCHW, u_NU, self.strength)
+
+    def adapt(self, real_N: Logits, fake_N: Logits) -> None:
+        """More augmentation where the critic is too far ahead, less where it is not; equal on all processes."""
+        ahead = torch.stack([(real_N - fake_N).sign().sum(), torch.tensor(float(len(real_N)), device=real_N.device)])
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            torch.distributed.all_reduce(ahead)
+        step = float(ahead[1]) / self.ramp
+        self.strength.add_(step if ahead[0] > self.target * ahead[1] else -step).clamp_(0, self.most)
+
     def generator_loss(self, real: torch.Tensor, y_N: torch.Tensor | None, rng: Rng) -> Loss:
         if self.judged is not None:
-            (fake, y_N, real_logits), self.judged = self.judged, None
-            return self.contest.generator(real_logits, self.critic(fake, y_N).float()), None, {}
-        fake_logits = self.critic(self.draw(len(real), y_N, rng, real.device), y_N).float()
+            (fake, y_N, u_NU, real_logits), self.judged = self.judged, None
+            return self.contest.generator(real_logits, self.critic(self.changed(fake, u_NU), y_N).float()), None, {}
+        fake, u_NU = self.draw(len(real), y_N, rng, real.device), self.numbers(len(real), rng, real.device)
+        fake_logits = self.critic(self.changed(fake, u_NU), y_N).float()
         real_logits = fake_logits
         if self.contest.paired:
             with torch.no_grad():  # its gradient with respect to the generator is zero
-                real_logits = self.critic(real, y_N).float()
+                real_logits = self.critic(self.changed(real, u_NU), y_N).float()
         return self.contest.generator(real_logits, fake_logits), None, {}
 
     def critic_loss(self, real: torch.Tensor, y_N: torch.Tensor | None, rng: Rng) -> Loss:
@@ -212,34 +247,45 @@ class Gan:
         with torch.set_grad_enabled(self.again):
             drawn = self.draw(n, y_N, rng, real.device).float()
         fake = drawn.detach()
-        groups, part, near = [(real, y_N), (fake, y_N)], (real[some], fake[some]), []
+        part, near = (real[some], fake[some]), []
         if self.penalty == "differences":
             noise = [rng.normal(*x.shape).to(x.device) for x in part]
-            near = [(x + self.sigma * n, None if y_N is None else y_N[some]) for x, n in zip(part, noise, strict=True)]
+            near = [x + self.sigma * n for x, n in zip(part, noise, strict=True)]
+        u_NU = self.numbers(n, rng, real.device)
+        y_B, u_BU = (None if v is None else v[some] for v in (y_N, u_NU))
+        # Slopes are taken with respect to the pictures before their augmentation, as in R3GAN.
+        groups = [(self.changed(x, u_NU), y_N) for x in (real, fake)]
+        beside = [(self.changed(x, u_BU), y_B) for x in near]
         # One pass for all, unless it runs in bfloat16, in which a difference of two logits is noise.
         single = not torch.is_autocast_enabled(real.device.type)
-        groups += near if single else []
-        logits = self.judge(groups)
-        self.judged = (drawn, y_N, logits[0].detach()) if self.again else None
+        logits = self.judge(groups + (beside if single else []))
+        self.judged = (drawn, y_N, u_NU, logits[0].detach()) if self.again else None
         contest = self.contest.critic(logits[0], logits[1])
         seen = {"real": logits[0].detach().mean(), "fake": logits[1].detach().mean()}
+        if self.augment is not None:
+            self.adapt(logits[0].detach(), logits[1].detach())
+            seen["augmented"] = self.strength.clone()
         if self.penalty == "none":
             return contest, None, seen
 
         with torch.autocast(real.device.type, enabled=False):
             if self.penalty == "differences":
                 if not single:
-                    logits = [*logits[:2], *self.judge(near)]
-                    here = self.judge([(x, y) for x, (_, y) in zip(part, near, strict=True)])
+                    logits = [*logits[:2], *self.judge(beside)]
+                    here = self.judge([(self.changed(x, u_BU), y_B) for x in part])
                 else:
                     here = [logits[0][some], logits[1][some]]
                 slopes = [squared_slope(a, b, self.sigma) for a, b in zip(logits[2:], here, strict=True)]
                 penalty = torch.zeros_like(contest)
                 penalty[some] = (slopes[0] + slopes[1]) * (n / len(slopes[0]) / 2)
             elif self.penalty == "exact":
-                penalty = (zero_centred(self.critic, real, y_N) + zero_centred(self.critic, fake, y_N)) / 2
+
+                def critic(x: torch.Tensor, y: torch.Tensor | None) -> Logits:
+                    return self.critic(self.changed(x, u_NU), y)
+
+                penalty = (zero_centred(critic, real, y_N) + zero_centred(critic, fake, y_N)) / 2
             else:
-                penalty = lipschitz(self.critic, real, fake, y_N, rng.uniform(n).to(real.device))
+                penalty = lipschitz(self.critic, groups[0][0], groups[1][0], y_N, rng.uniform(n).to(real.device))
         seen |= {"contest": contest.detach().mean(), "penalty": penalty.detach().mean()}
         return contest + self.gamma * penalty, None, seen
 
@@ -252,13 +298,34 @@ class Gan:
         return list(self.critic(x, y).float().split([len(x) for x, _ in groups]))
 
     def after(self, progress: float, examples: int) -> None:
+        for life, average in self.others.items():
+            follow(average, self.generator, life, self.seen.clone(), examples)
         follow(self.average, self.generator, self.half_life, self.seen, examples)
+
+    def choose(self, score: Callable[[], float]) -> float:
+        """Judge every average by the score of the one in its place, lower is better, and leave the best one there.
+
+        Returns:
+            its half-life. Averages of many lengths cost next to nothing while training, and their best length differs by
+            run (Karras et al. 2024, arXiv 2312.02696, section 3, rebuild any length afterwards; here it is one of a few).
+        """
+        averages = {self.half_life: self.average, **self.others}
+        weights = {life: copy.deepcopy(average.state_dict()) for life, average in averages.items()}
+        found = {}
+        for life in averages:
+            self.average.load_state_dict(weights[life])
+            found[life] = score()
+        best = min(found, key=found.__getitem__)
+        self.average.load_state_dict(weights[best])
+        return best
 
     def nets(self) -> dict[str, nn.Module]:
         return {"generator": self.average, "critic": self.critic}
 
     def state(self) -> dict[str, torch.Tensor]:
-        return {"seen": self.seen} | {f"average.{name}": tensor for name, tensor in self.average.state_dict().items()}
+        averages = {"average": self.average, **{f"average {life:g}": average for life, average in self.others.items()}}
+        tensors = {f"{key}.{name}": t for key, average in averages.items() for name, t in average.state_dict().items()}
+        return {"seen": self.seen, "strength": self.strength} | tensors
 
     @torch.no_grad()
     def sample(self, n: int, seed: int, label: int | torch.Tensor | None = None, chunk: int = 64) -> torch.Tensor:

@@ -179,7 +179,7 @@ def sheet(case: Case) -> np.ndarray | None:
         if labels and isinstance(names, list) and names:
             told = [names[y] if 0 <= y < len(names) else f"{y}?" for y in labels[0].tolist()]
         strips |= {f"what enters the {name}": tensors[0] for name, tensors in case.fed.items() if tensors}
-    pictures = {w: t for w, t in strips.items() if isinstance(t, torch.Tensor) and t.ndim == 4 and t.shape[1] in (1, 3)}
+    pictures = {w: t for w, t in strips.items() if isinstance(t, torch.Tensor) and t.ndim == 4 and t.shape[1] in (1, 3, 4)}
     if not pictures:
         return None
     rows = [strip(words, tensor, told if number == 0 else []) for number, (words, tensor) in enumerate(pictures.items())]
@@ -196,12 +196,12 @@ def strip(words: str, x_NCHW: torch.Tensor, told: list[str]) -> np.ndarray:
     low, high = x_NCHW.min().item(), x_NCHW.max().item()
     shape = "×".join(map(str, x_NCHW.shape))
     pen.text((2, 2), f"{words}: {shape}, {low:.2f} to {high:.2f}".replace("×", "x"), fill="black")
-    for number, picture in enumerate(images.to_bytes(x_NCHW[: 2 * ACROSS]).permute(0, 2, 3, 1).cpu().numpy()):
+    for number, picture in enumerate(images.straight(images.to_bytes(x_NCHW[: 2 * ACROSS])).permute(0, 2, 3, 1).cpu().numpy()):
         tile = Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture).resize(
             (TILE - 2, TILE - 2), Image.Resampling.NEAREST
         )
         left, top = number % ACROSS * TILE, 16 + number // ACROSS * (TILE + foot)
-        canvas.paste(tile.convert("RGB"), (left, top))
+        canvas.paste(tile.convert("RGB"), (left, top), tile if tile.mode == "RGBA" else None)
         if told:
             pen.text((left + 2, top + TILE - 2), told[number][:9], fill="black")
     return np.asarray(canvas)

@@ -15,7 +15,7 @@ from gannet.recipe import Recipe, inverse_root
 def digits(
     size: Literal["tiny", "small", "base"] = "small",
     data: str = "mnist",
-    classes: bool = False,
+    classes: bool = True,
     rate: float = 3e-3,
     gamma: float | None = None,
     seed: int = 0,
@@ -25,7 +25,7 @@ def digits(
     Args:
         size: tiny for tests, small for two CPU cores, base for a GPU (unverified)
         data: mnist, fashion-mnist, digits8 (embedded, 8 pixels) or bars (drawn)
-        classes: learn the classes too, so that one can be asked for in sampling
+        classes: learn the classes too: better pictures, and one can be asked for in sampling; --no-classes leaves them out
         rate: peak learning rate of both nets
         gamma: weight of the penalty; chosen from pixels and batch unless given
         seed: of everything that is random
@@ -37,7 +37,8 @@ def digits(
     generator = Generator(train.pixels, train.channels, classes=kinds, width=width)
     critic = Critic(train.pixels, train.channels, classes=kinds, width=width)
     gamma = gan.suggest_gamma(train.pixels, train.channels, batch) if gamma is None else gamma
-    objective = gan.Gan(generator, critic, gamma=gamma, rate=rate, clip=2, half_life=100_000, classes=kinds)
+    averages = {"half_life": 6_000, "others": (1_500, 3_000, 12_000, 25_000)}
+    objective = gan.Gan(generator, critic, gamma=gamma, rate=rate, clip=2, classes=kinds, **averages)
     scores = Pictures(pictures, images.load(data, "test"))
     numbers = {"batch": batch, "examples": examples, "seed": seed, "schedule": inverse_root}
     return Recipe(train, objective, evaluation=scores, **numbers)

@@ -33,7 +33,7 @@ class Engine:
         # Without an accelerator accelerate must be told so, or torchrun's processes would not find one another.
         self.state = PartialState(cpu=cpu or not torch.accelerator.is_available())
         device = torch.device(self.state.device or "cpu")
-        self.device = torch.device("cpu") if device.type == "cpu" else device  # "cpu:1", which ranks get, is no place to load to
+        self.device = torch.device("cpu") if device.type == "cpu" else device  # ranks get "cpu:1", no place to load to
         self.rank, self.world = self.state.process_index, self.state.num_processes
         self.precision = precision
         asked = int(os.environ.get("WORLD_SIZE", "1"))
@@ -67,9 +67,9 @@ class Engine:
 
     def prepare(self, objective: Any) -> None:
         """Move every net of an objective to the device; channels last, which CPUs and tensor cores both like."""
-        for net in {
-            id(net): net for net in [*(p.net for p in objective.players.values()), *objective.nets().values()]
-        }.values():
+        nets = [*(p.net for p in objective.players.values()), *objective.nets().values()]
+        nets += getattr(objective, "others", {}).values()  # averages of other lengths
+        for net in {id(net): net for net in nets}.values():
             net.to(self.device, memory_format=torch.channels_last)
 
     def to_device(self, batch: Any) -> Any:

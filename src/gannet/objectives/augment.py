@@ -1,0 +1,70 @@
+"""Differentiable augmentation of what a critic sees, for sets so small that it would learn them by heart.
+
+Zhao et al. 2020 (DiffAugment, arXiv 2006.10738): real and generated pictures are changed alike before the critic sees
+them, and gradients go through the change, so that a generator never learns to draw it. Two things are otherwise here: both
+pictures of a pair get the *same* change, since a relativistic critic compares them, and a change is made with a
+probability that follows how far the critic is ahead (Karras et al. 2020, ADA, arXiv 2006.06676, section 3.1).
+
+Shapes: N examples, C channels (an alpha channel, the fourth, moves with the others and keeps its values), H = W.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+
+NUMBERS = 10  # uniform numbers that one example's change is made of
+
+
+def change(x_NCHW: torch.Tensor, u_NU: torch.Tensor, p: float | torch.Tensor) -> torch.Tensor:
+    """Pictures in [-1, 1], moved, resized, cut out and recoloured, each by its own numbers.
+
+    Args:
+        x_NCHW: pictures; outside of them is -1, the background
+        u_NU: uniform numbers (N, NUMBERS) in [0, 1): the same numbers make the same change
+        p: probability of each of the three kinds of change; 0 gives the pictures back as they are
+    """
+    u = u_NU.to(x_NCHW)
+    on = [(u[:, i] < p).to(x_NCHW.dtype) for i in range(3)]  # move, cut, recolour
+    x_NCHW = moved(x_NCHW, u[:, 3:6] * 2 - 1, on[0])
+    x_NCHW = cut(x_NCHW, u[:, 6:8], on[1])
+    return recoloured(x_NCHW, u[:, 8:10] * 2 - 1, on[2])
+
+
+def moved(
+    x_NCHW: torch.Tensor, u_N3: torch.Tensor, on_N: torch.Tensor, far: float = 0.125, larger: float = 0.15
+) -> torch.Tensor:
+    """Shifted by up to an eighth of the size either way, and up to 15 % smaller or larger."""
+    scale = 1 + larger * u_N3[:, 2] * on_N
+    shift = 2 * far * u_N3[:, :2] * on_N[:, None]
+    nought = torch.zeros_like(scale)
+    top, bottom = (torch.stack(row, 1) for row in ((scale, nought, shift[:, 0]), (nought, scale, shift[:, 1])))
+    places = F.affine_grid(torch.stack([top, bottom], 1), list(x_NCHW.shape), align_corners=False)
+    return F.grid_sample(x_NCHW + 1, places, align_corners=False) - 1
+
+
+def cut(x_NCHW: torch.Tensor, u_N2: torch.Tensor, on_N: torch.Tensor, side: float = 0.4) -> torch.Tensor:
+    """A square of 0.4 of the size, anywhere, made background."""
+    size = x_NCHW.shape[-1]
+    at_S = torch.arange(size, device=x_NCHW.device)
+    inside = [((at_S - u_N2[:, i : i + 1] * size).abs() < side * size / 2) for i in range(2)]
+    hole_NHW = (inside[0][:, :, None] & inside[1][:, None, :]).to(x_NCHW.dtype) * on_N[:, None, None]
+    return (x_NCHW + 1) * (1 - hole_NHW[:, None]) - 1
+
+
+def recoloured(x_NCHW: torch.Tensor, u_N2: torch.Tensor, on_N: torch.Tensor) -> torch.Tensor:
+    """Contrast by up to a third less or more, and in colour the strength of colour from none to twice.
+
+    Both work on what stands over the background: colours are multiplied, never moved, so that nothing shows through where
+    alpha is 0.
+    """
+    colour, rest = (x_NCHW[:, :3], x_NCHW[:, 3:]) if x_NCHW.shape[1] >= 3 else (x_NCHW, x_NCHW[:, :0])
+    contrast, strength = (
+        (1 + u_N2[:, :1] * on_N[:, None] / 3)[..., None, None],
+        (1 + u_N2[:, 1:] * on_N[:, None])[..., None, None],
+    )
+    colour = (colour + 1) * contrast
+    if colour.shape[1] == 3:
+        grey = colour.mean(1, keepdim=True)
+        colour = grey + (colour - grey) * strength
+    return torch.cat([colour - 1, rest], 1)
