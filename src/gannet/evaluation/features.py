@@ -151,6 +151,8 @@ def inception() -> Features:
         raise Wrong("Inception's weights cannot be downloaded", got=str(error), try_="--features auto") from error
 
     def measure(x_NCHW: torch.Tensor) -> torch.Tensor:
+        if x_NCHW.shape[1] == 4:  # as it looks on white
+            x_NCHW = (x_NCHW[:, :3].int() + 255 - x_NCHW[:, 3:].int()).clamp(0, 255).to(torch.uint8)
         with torch.no_grad():
             return torch.cat([net(x.expand(-1, 3, -1, -1).contiguous())[0] for x in x_NCHW.split(50)])
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from scipy import stats
 
-from gannet.data.images import Images, Shaken, grid, to_bytes, to_float
+from gannet.data.images import Images, Shaken, grid, straight, to_bytes, to_float
 from gannet.errors import Wrong
 from gannet.evaluation import features, sets
 from gannet.evaluation.features import Features
@@ -144,7 +144,7 @@ class Pictures:
         if full:
             scores["cas" if asked else "cas_seen"] = self.accuracy_score(draw, net, seed)
         rows = [(drawings[0], "drawn"), (self.train.x_NCHW, "train"), (self.test.x_NCHW, "test")]
-        pairs = torch.cat([pictures[[pair[side] for pair in closest]] for pictures, side in rows])
+        pairs = straight(torch.cat([pictures[[pair[side] for pair in closest]] for pictures, side in rows]))
         report |= {"scores": {name: asdict(score) for name, score in scores.items()}, "closest": closest}
         return report, grid(pairs, columns=len(closest))
 

@@ -1,7 +1,8 @@
 """A residual generator, critic and classifier of square pictures of any size from 8 to 128, grey or in colour.
 
-All see a picture as half-size pixels of four times the channels (space-to-depth), so that no convolution runs at full
-size: on a CPU that is most of the speed. Sizes that do not halve evenly are drawn slightly larger and cropped.
+Colour may have an alpha channel. All see a picture as half-size pixels of four times the channels (space-to-depth), so
+that no convolution runs at full size: on a CPU that is most of the speed. Sizes that do not halve evenly are drawn
+slightly larger and cropped.
 
 Shapes: N examples, Z noise, C channels, H height = W width, K classes.
 """
@@ -26,8 +27,8 @@ def stage_widths(width: int, stages: int, narrowest: int = 16) -> list[int]:
 
 def check(pixels: int, channels: int) -> None:
     """One line for sizes that these nets cannot have."""
-    if not 8 <= pixels <= 128 or channels not in (1, 3):
-        raise ValueError(f"pictures of 8 to 128 pixels and 1 or 3 channels, not {pixels} pixels and {channels} channels")
+    if not 8 <= pixels <= 128 or channels not in (1, 3, 4):
+        raise ValueError(f"pictures of 8 to 128 pixels and 1, 3 or 4 channels, not {pixels} pixels and {channels} channels")
 
 
 def framed(x_NCHW: torch.Tensor, spare: int) -> torch.Tensor:

@@ -1,0 +1,463 @@
+"""Pictures in a folder or zip of anybody's: found, looked at one by one, cut square, resized, and parted into two splits.
+
+    gallery = read("holiday", pixels=64)          # or holiday.zip
+    gallery.split("train"), gallery.split("test")
+
+Nothing in the folder is changed, and no picture that cannot be used stops the others: each is named in `left_out` with the
+reason. Folders inside, where all pictures lie in one, are classes; folders called train and test are the two splits.
+Shapes: N pictures, C channels (1 grey, 3 RGB, 4 RGB times alpha, then alpha), H = W pixels.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import io
+import json
+import os
+import sys
+import warnings
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+
+import numpy as np
+import psutil
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from gannet.data.images import Images
+from gannet.errors import Wrong
+
+SUFFIXES = {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".avif"}
+SMALLEST = 8  # pixels of a side: below, there is nothing to see
+LARGEST = 200_000_000  # pixels of a whole picture: beyond, a file may be made to fill the memory
+LONGEST = 16  # times the shorter side: beyond, the square in the middle says nothing of the picture
+FEWEST = 16  # pictures that one can learn anything from
+HELD_OUT = 10  # one in so many is kept from training
+SPLITS = {"train": "train", "training": "train", "test": "test", "testing": "test", "val": "test", "valid": "test"} | {
+    "validation": "test"
+}
+OWN = "a folder or zip of somebody's own; the middle square of each picture, resized"
+NAMED = 8  # files that are named on the terminal; all are in recipe.json
+
+
+#: What a file turned out to be: a picture (H, W, 4), colours times alpha, with remarks; or the reason why it is none.
+Looked = tuple[np.ndarray, list[str]] | str
+
+
+class Unusable(Exception):
+    """A picture that cannot be used; its text is the reason."""
+
+
+@dataclass(frozen=True)
+class File:
+    """One file that should be a picture.
+
+    Attributes:
+        name: under the folder, with slashes; what people are told
+        open: gives its bytes as an open file
+    """
+
+    name: str
+    open: Callable[[], contextlib.AbstractContextManager[IO[bytes]]]
+
+
+@dataclass
+class Gallery:
+    """Pictures that were read.
+
+    Attributes:
+        name: of the folder or zip
+        x_NCHW: uint8
+        names_N: of the files, sorted
+        labels_N: class numbers, or None
+        classes: their names
+        test_N: True where a picture is kept from training
+        left_out: [file, reason] for each that is not used
+        notes: what else to know: how many are cut, animated, and so on
+    """
+
+    name: str
+    x_NCHW: torch.Tensor
+    names_N: list[str]
+    labels_N: torch.Tensor | None
+    classes: list[str]
+    test_N: torch.Tensor
+    left_out: list[list[str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def split(self, split: str, licence: str = "its owner's", source: str = OWN) -> Images:
+        """The training or the test pictures."""
+        mine = self.test_N if split == "test" else ~self.test_N
+        labels = None if self.labels_N is None else self.labels_N[mine]
+        facts: dict[str, Any] = {"sha256": hashlib.sha256(self.x_NCHW[mine].numpy().tobytes()).hexdigest()}
+        if split == "train":
+            facts |= {"left_out": self.left_out, "notes": self.notes}
+        words = {
+            "licence": "its owner's",
+            "source": "a folder or zip of somebody's own: the middle square of each picture, resized",
+        }
+        return Images(self.x_NCHW[mine], labels, self.classes, name=self.name, split=split, **words, more=facts)
+
+
+def is_place(data: str) -> bool:
+    """True for words that mean a folder or a file rather than a named data set."""
+    return any(mark in data for mark in ("/", os.sep, "\\")) or data.startswith((".", "~")) or Path(data).exists()
+
+
+def read(place: str | Path, pixels: int | None = None, *, quiet: bool = False) -> Gallery:
+    """Read a folder or a zip of pictures, once per process as long as its own time of change stays the same.
+
+    Args:
+        place: the folder or zip
+        pixels: of the sides of the squares they become: 8 to 128; without, as they are where all are of one size up to 64,
+            else 64, or 32 where most are smaller than 64
+        quiet: say nothing on stderr
+
+    Raises:
+        Wrong: where there is no such place, or too few usable pictures in it; the line names the first that was left out.
+    """
+    if pixels is not None and not SMALLEST <= pixels <= 128:
+        raise Wrong("pictures can be made of 8 to 128 pixels", got=f"{pixels} pixels", try_="--pixels 64", usage=True)
+    path = Path(place).expanduser()
+    try:
+        stamp = path.stat().st_mtime_ns
+    except (OSError, ValueError) as error:
+        raise Wrong(
+            "there is no such folder or zip", got=shown(str(place)), try_="the folder that holds the pictures"
+        ) from error
+    return _read(path.absolute(), stamp, pixels, quiet)
+
+
+@functools.lru_cache(maxsize=2)
+def _read(path: Path, stamp: int, pixels: int | None, quiet: bool) -> Gallery:
+    left_out: list[tuple[str, str]] = []
+    with _files(path, left_out) as (files, others):
+        if not files:
+            held = f"{shown(str(path))} ({others} other files)" if others else shown(str(path))
+            raise Wrong("there is no picture here", got=held, try_=f"files ending in {', '.join(sorted(SUFFIXES)[:6])} …")
+        pixels = pixels or _suitable(files)
+        need, free = len(files) * pixels**2 * 4 * 2, psutil.virtual_memory().available
+        if need > 0.8 * free:
+            what = (
+                f"{len(files):,} pictures of {pixels} pixels need about {need / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free"
+            )
+            raise Wrong(what, got=shown(str(path)), try_="fewer --pixels, or a part of the folder")
+        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+            made = list(pool.map(functools.partial(_look, pixels=pixels), files))
+    names = [file.name for file in files]
+    gallery = gather(shown(path.stem if path.is_file() else path.name), names, made, left_out)
+    if not quiet:
+        print(told(gallery), file=sys.stderr)
+    return gallery
+
+
+def gather(name: str, files: list[str], made: Sequence[Looked], left_out: Sequence[tuple[str, str]] = ()) -> Gallery:
+    """A gallery of pictures that were looked at: without copies, with as many channels as they need, in splits and classes.
+
+    Args:
+        name: of the whole
+        files: their names, sorted; the folders in them are classes or splits
+        made: what each of them is
+        left_out: (file, reason) for what was not even looked at
+
+    Raises:
+        Wrong: where too few can be used.
+    """
+    out, kept, first, notes = list(left_out), [], {}, Counter[str]()
+    for file, found in zip(files, made, strict=True):
+        if isinstance(found, str):
+            out.append((file, found))
+            continue
+        picture, remarks = found
+        digest = hashlib.sha256(picture.tobytes()).hexdigest()
+        if digest in first:
+            out.append((file, f"the same as {first[digest]}"))
+            continue
+        first[digest] = file
+        notes.update(remarks)
+        kept.append((file, picture, digest))
+    told_out = [[shown(file), shown(reason)] for file, reason in sorted(out)]
+    if len(kept) < FEWEST:
+        why = f"; left out: {told_out[0][0]} ({told_out[0][1]})" if told_out else ""
+        more = f" and {len(told_out) - 1} more" if len(told_out) > 1 else ""
+        what = f"{len(kept)} usable pictures are too few to learn from{why}{more}"
+        raise Wrong(what, got=name, try_=f"at least {FEWEST} pictures")
+    names = [file for file, _, _ in kept]
+    parts = [PurePosixPath(file).parts for file in _unwrapped(names)]
+    test, parts = _test(parts, [digest for _, _, digest in kept])
+    labels, classes = _classes(parts)
+    if labels is not None:
+        _one_each(labels, test)
+    return Gallery(
+        name,
+        _channels(np.stack([picture for _, picture, _ in kept])),
+        [shown(file) for file in names],
+        None if labels is None else torch.tensor(labels),
+        [shown(one) for one in classes],
+        torch.tensor(test),
+        told_out,
+        [f"{count} {what}" for what, count in sorted(notes.items())],
+    )
+
+
+def told(gallery: Gallery) -> str:
+    """What a person should know of a folder before anything is trained on it."""
+    n, channels, pixels, _ = gallery.x_NCHW.shape
+    kind = {1: "grey", 3: "in colour", 4: "in colour with transparency"}[channels]
+    held = int(gallery.test_N.sum())
+    lines = [f"{gallery.name}: {n:,} pictures {kind}, {pixels}x{pixels}, {held:,} of them kept from training"]
+    if gallery.classes:
+        assert gallery.labels_N is not None
+        counts = torch.bincount(gallery.labels_N, minlength=len(gallery.classes)).tolist()
+        few = ", ".join(f"{name} {count:,}" for name, count in zip(gallery.classes[:NAMED], counts, strict=False))
+        lines[0] += f"; {len(gallery.classes)} classes: {few}{', …' if len(gallery.classes) > NAMED else ''}"
+    if gallery.notes:
+        lines[0] += f"; {', '.join(gallery.notes)}"
+    if gallery.left_out:
+        lines.append(f"{gallery.name}: {len(gallery.left_out):,} left out:")
+        lines += [f"  {name}: {reason}" for name, reason in gallery.left_out[:NAMED]]
+        if len(gallery.left_out) > NAMED:
+            lines.append(f"  and {len(gallery.left_out) - NAMED:,} more, all in the run's recipe.json")
+    return "\n".join(lines)
+
+
+def shown(name: str) -> str:
+    """A file's name as text that can be printed and written anywhere: bytes that are no text stand as \\xNN."""
+    text = os.fsencode(name).decode("utf-8", "backslashreplace") if isinstance(name, str) else str(name)
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+
+
+# ---------------------------------------------------------------------------------------------------- finding files
+
+
+@contextlib.contextmanager
+def _files(path: Path, left_out: list[tuple[str, str]]) -> Iterator[tuple[list[File], int]]:
+    """The files that should be pictures, sorted by name, and how many others there are."""
+    if path.is_dir():
+        yield _in_folder(path, left_out)
+        return
+    if not zipfile.is_zipfile(path):
+        raise Wrong("this is neither a folder nor a zip", got=shown(str(path)), try_="the folder that holds the pictures")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield _in_zip(archive, left_out)
+    except (zipfile.BadZipFile, OSError) as error:
+        raise Wrong("this zip is damaged", got=f"{shown(str(path))}: {error}") from error
+
+
+def _in_folder(root: Path, left_out: list[tuple[str, str]]) -> tuple[list[File], int]:
+    def relative(path: str) -> str:
+        return os.path.relpath(path, root).replace(os.sep, "/")
+
+    def unreadable(error: OSError) -> None:
+        left_out.append((relative(error.filename), f"a folder that cannot be read: {error.strerror}"))
+
+    files, others, seen = [], 0, {os.path.realpath(root)}
+    for folder, inside, names in os.walk(root, followlinks=True, onerror=unreadable):
+        follow = []
+        for name in sorted(inside):
+            real = os.path.realpath(os.path.join(folder, name))
+            if name.startswith(".") or name == "__MACOSX":
+                continue
+            if real in seen:
+                left_out.append((relative(os.path.join(folder, name)), "a link to a folder that was read already"))
+            else:
+                seen.add(real)
+                follow.append(name)
+        inside[:] = follow
+        for name in names:
+            if name.startswith("."):
+                continue
+            if os.path.splitext(name)[1].lower() not in SUFFIXES:
+                others += 1
+                continue
+            path = os.path.join(folder, name)
+            files.append(File(relative(path), functools.partial(_regular, path)))
+    return sorted(files, key=lambda file: file.name), others
+
+
+def _regular(path: str) -> io.BufferedReader:
+    """An open file; a pipe or a device, on which reading could wait for ever, is none."""
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise Unusable("no ordinary file")
+    return open(path, "rb")
+
+
+def _in_zip(archive: zipfile.ZipFile, left_out: list[tuple[str, str]]) -> tuple[list[File], int]:
+    files, others = [], 0
+    for info in archive.infolist():
+        parts = PurePosixPath(info.filename).parts
+        if info.is_dir() or any((part[0] == "." and part != "..") or part == "__MACOSX" for part in parts):
+            continue
+        if PurePosixPath(info.filename).suffix.lower() not in SUFFIXES:
+            others += 1
+        elif info.flag_bits & 1:
+            left_out.append((info.filename, "it has a password"))
+        elif info.file_size > LARGEST * 4:
+            left_out.append((info.filename, f"{info.file_size / 1e9:.1f} GB: too large"))
+        else:
+            files.append(File(info.filename, functools.partial(_unzipped, archive, info)))
+    return sorted(files, key=lambda file: file.name), others
+
+
+def _unzipped(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> io.BytesIO:
+    return io.BytesIO(archive.read(info))
+
+
+def emoji(folder: Path) -> Gallery:
+    """Twemoji from the sheet of all drawings (66 pixels apart, a margin of 1) and emoji.json, which says where each lies."""
+    with Image.open(folder / "64.png") as sheet:
+        all_HWC = np.asarray(sheet.convert("RGBa"))
+    places = {}
+    for entry in json.loads((folder / "emoji.json").read_text(encoding="utf-8")):
+        for one in (entry, *entry.get("skin_variations", {}).values()):
+            places[f"{entry['category']}/{one['image']}"] = (66 * one["sheet_x"] + 1, 66 * one["sheet_y"] + 1)
+    files = sorted(places)
+    made = [(all_HWC[y : y + 64, x : x + 64].copy(), []) for x, y in map(places.__getitem__, files)]
+    return gather("emoji", files, made)
+
+
+# -------------------------------------------------------------------------------------------------- looking at a file
+
+
+def _suitable(files: list[File], some: int = 200) -> int:
+    """How many pixels suit these files, by the shorter sides of some of them."""
+    sides = []
+    for file in files[:: -(-len(files) // some)]:
+        with contextlib.suppress(Exception), file.open() as stream, Image.open(stream) as picture:
+            sides.append(min(picture.size))  # only its head is read
+    if not sides:
+        return 64
+    if min(sides) == max(sides) and SMALLEST <= sides[0] <= 64:
+        return sides[0]
+    return 64 if float(np.median(sides)) >= 64 else 32
+
+
+def _look(file: File, pixels: int) -> Looked:
+    """A file as a picture, or why it is none."""
+    try:
+        with file.open() as stream:
+            return decode(stream, pixels)
+    except Unusable as unusable:
+        return str(unusable)
+    except UnidentifiedImageError:
+        return "no picture, whatever its name says"
+    except Image.DecompressionBombError:
+        return f"over {LARGEST:,} pixels: too large"
+    except FileNotFoundError:
+        return "a link to nothing"
+    except PermissionError:
+        return "not allowed to read it"
+    except Exception as error:  # a decoder raises half a dozen types for a damaged file
+        return f"damaged: {' '.join(str(error).split()) or type(error).__name__}"
+
+
+def decode(stream: IO[bytes], pixels: int) -> tuple[np.ndarray, list[str]]:
+    """One picture: its middle square at this size, (H, W, 4) uint8, colours times alpha, and what should be said of it.
+
+    Raises:
+        Unusable: for a picture without a usable square; others, as Pillow raises them, for a damaged one.
+    """
+    remarks = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's of bombs and odd metadata: we have a limit of our own
+        with Image.open(stream) as picture:
+            wide, high = picture.size
+            if wide * high > LARGEST:
+                raise Unusable(f"{wide:,}x{high:,} pixels: too large")
+            if min(wide, high) < SMALLEST:
+                raise Unusable(f"{wide:,}x{high:,} pixels: too small, a side has at least {SMALLEST}")
+            if max(wide, high) > LONGEST * min(wide, high):
+                raise Unusable(f"{wide:,}x{high:,} pixels: too long for a square")
+            if getattr(picture, "n_frames", 1) > 1:
+                remarks.append("animated, of which the first frame counts")
+                picture.seek(0)
+            picture.draft("RGB", (2 * pixels, 2 * pixels))  # a JPEG of a camera is decoded at a fraction of its size
+            turned = ImageOps.exif_transpose(picture)
+            whole = _eight_bits(turned)
+            side = min(whole.size)
+            left, top = (whole.width - side) // 2, (whole.height - side) // 2
+            if whole.width != whole.height:
+                remarks.append("not square, of which the middle counts")
+            box = (left, top, left + side, top + side)
+            small = whole.resize((pixels, pixels), Image.Resampling.LANCZOS, box=box, reducing_gap=3.0)
+            if side < pixels / 2:
+                remarks.append("less than half as large, and blurred")
+    made = np.array(small)
+    made[..., :3] = np.minimum(made[..., :3], made[..., 3:])  # sharpening overshoots
+    return made, remarks
+
+
+def _eight_bits(picture: Image.Image) -> Image.Image:
+    """Any mode as RGBa: eight bits, colours multiplied by alpha, so that what nobody can see does not count."""
+    if picture.mode.startswith(("I", "F")):
+        values = np.asarray(picture).astype(np.float64)
+        if not np.isfinite(values).all():
+            raise Unusable("pixels that are no numbers")
+        top = 65535.0 if picture.mode.startswith("I") else (1.0 if values.max() <= 1 else 255.0)
+        if values.min() < 0 or values.max() > top:
+            raise Unusable(f"pixels from {values.min():g} to {values.max():g}: no known scale")
+        picture = Image.fromarray(np.round(values * (255 / top)).astype(np.uint8))
+    if picture.mode not in ("RGBA", "RGBa"):
+        picture = picture.convert("RGBA") if picture.has_transparency_data else picture.convert("RGB").convert("RGBA")
+    return picture if picture.mode == "RGBa" else picture.convert("RGBa")
+
+
+def _channels(x_NHWC: np.ndarray) -> torch.Tensor:
+    """(N, H, W, 4) -> (N, C, H, W): grey where all is grey, with alpha where any pixel lets something through."""
+    if (x_NHWC[..., 3] < 255).any():
+        x_NHWC = x_NHWC[..., :4]
+    elif (x_NHWC[..., 0] == x_NHWC[..., 1]).all() and (x_NHWC[..., 1] == x_NHWC[..., 2]).all():
+        x_NHWC = x_NHWC[..., :1]
+    else:
+        x_NHWC = x_NHWC[..., :3]
+    return torch.from_numpy(np.ascontiguousarray(x_NHWC.transpose(0, 3, 1, 2)))
+
+
+# ------------------------------------------------------------------------------------------------- splits and classes
+
+
+def _unwrapped(names: list[str]) -> list[str]:
+    """Names without the folders that all of them share: a zip often holds one folder with everything in it."""
+    common = os.path.commonpath([str(PurePosixPath(name).parent) or "." for name in names]) if names else ""
+    if not common or common == ".":
+        return names
+    return [name[len(common) + 1 :] for name in names]
+
+
+def _test(parts: list[tuple[str, ...]], digests: list[str]) -> tuple[list[bool], list[tuple[str, ...]]]:
+    """Which pictures are kept from training, and where each lies below its split.
+
+    Without folders for it, one in ten by the picture's own hash, so that more pictures later move none to the other side.
+    """
+    tops = {part[0].lower() for part in parts if len(part) > 1}
+    if all(len(part) > 1 for part in parts) and tops <= set(SPLITS) and {SPLITS[top] for top in tops} == {"train", "test"}:
+        return [SPLITS[part[0].lower()] == "test" for part in parts], [part[1:] for part in parts]
+    test = [int(digest[:8], 16) % HELD_OUT == 0 for digest in digests]
+    if not any(test):
+        test[min(range(len(digests)), key=digests.__getitem__)] = True
+    return test, parts
+
+
+def _classes(parts: list[tuple[str, ...]]) -> tuple[list[int] | None, list[str]]:
+    """A number for each picture's folder and the folders' names, where every picture lies in one and there are several."""
+    names = sorted({part[0] for part in parts if len(part) > 1})
+    if len(names) < 2 or any(len(part) == 1 for part in parts):
+        return None, []
+    return [names.index(part[0]) for part in parts], names
+
+
+def _one_each(labels: list[int], test: list[bool]) -> None:
+    """Let each class have a picture to learn from, in place."""
+    taught = {label for label, held in zip(labels, test, strict=True) if not held}
+    for i, label in enumerate(labels):
+        if label not in taught:
+            taught.add(label)
+            test[i] = False

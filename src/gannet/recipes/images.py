@@ -1,0 +1,50 @@
+"""Draw pictures like those in a folder of your own.
+
+Arm: images
+"""
+
+from typing import Literal
+
+from gannet.data import images as pictures
+from gannet.evaluation.images import Pictures
+from gannet.nets.images import Critic, Generator
+from gannet.objectives import augment, gan
+from gannet.recipe import Recipe, inverse_root
+
+
+def images(
+    size: Literal["tiny", "small", "base"] = "small",
+    data: str = "fashion-mnist",
+    pixels: int | None = None,
+    classes: bool = True,
+    rate: float = 3e-3,
+    gamma: float | None = None,
+    augmented: bool = True,
+    seed: int = 0,
+) -> Recipe:
+    """`digits` for anybody's pictures: any sizes and formats, grey, colour or with transparency, folders as classes.
+
+    Args:
+        size: tiny for tests, small for two CPU cores, base for a GPU (unverified)
+        data: a folder or a zip of pictures, or a named set (gannet data list)
+        pixels: sides of what is drawn, 8 to 128; without, as small as the pictures are, 64 at most
+        classes: learn one class per folder, where there are folders
+        rate: peak learning rate of both nets
+        gamma: weight of the penalty; chosen from pixels, channels and batch unless given
+        augmented: show the critic moved, cut and recoloured pictures, the more the further it is ahead
+        seed: of everything that is random
+    """
+    width, batch, examples = {"tiny": (8, 16, 3_200), "small": (48, 64, 1_500_000), "base": (192, 256, 20_000_000)}[size]
+    found = pictures.load(data, "train", pixels)
+    train = found if classes else found.without_classes()
+    kinds = len(train.classes)
+    generator = Generator(train.pixels, train.channels, classes=kinds, width=width)
+    critic = Critic(train.pixels, train.channels, classes=kinds, width=width)
+    gamma = gan.suggest_gamma(train.pixels, train.channels, batch) if gamma is None else gamma
+    change = augment.change if augmented else None
+    averages = {"half_life": 6_000, "others": (1_500, 3_000, 12_000, 25_000)}
+    players = {"rate": rate, "clip": 2, "classes": kinds, "augment": change}
+    objective = gan.Gan(generator, critic, gamma=gamma, **players, **averages)
+    scores = Pictures(found, pictures.load(data, "test", pixels))
+    numbers = {"batch": batch, "examples": examples, "seed": seed, "schedule": inverse_root}
+    return Recipe(train, objective, evaluation=scores, **numbers)
