@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from conftest import Command, one_line
-from gannet import files, folders, recipe, run
+from gannet import files, folders, recipe, run, sampling
 from gannet.data import Ledger, keeping
 from gannet.data.images import Batch, Images
 from gannet.errors import Wrong
@@ -294,13 +294,13 @@ def test_a_class_of_a_run_without(trained: Path) -> None:
 
 def test_drawing_again_leaves_exactly_n_and_never_other_peoples_files(trained: Path) -> None:
     loaded = run.load(trained)
-    run.draw_into(loaded, Path("drawn"), 12)
-    run.draw_into(loaded, Path("drawn"), 3, seed=1)
+    sampling.draw_into(loaded, Path("drawn"), 12)
+    sampling.draw_into(loaded, Path("drawn"), 3, seed=1)
     assert sorted(path.name for path in Path("drawn").glob("0*.png")) == ["00000.png", "00001.png", "00002.png"]
     Path("mine").mkdir()
     Path("mine/00009.png").write_text("mine")
     with pytest.raises(Wrong) as error:
-        run.draw_into(loaded, Path("mine"), 3)
+        sampling.draw_into(loaded, Path("mine"), 3)
     one_line(str(error.value), "mine", "another --out")
     assert [path.name for path in Path("mine").iterdir()] == ["00009.png"]
 

@@ -227,7 +227,7 @@ def _args(function: Callable[..., Any]) -> str:
 
 
 def sample(words: list[str]) -> None:
-    """draw from a run: grid.png and one PNG for each picture"""
+    """draw from a run: PNGs, a film from noise to noise, or what is most like a given picture"""
     import tyro
 
     def flags(
@@ -236,6 +236,9 @@ def sample(words: list[str]) -> None:
         out: str | None = None,
         seed: int = 0,
         label: Annotated[str | None, tyro.conf.arg(name="class")] = None,
+        truncation: float = 1.0,
+        film: int | None = None,
+        like: str | None = None,
         weights: Literal["last", "best"] = "last",
         trust: bool = False,
     ) -> None:
@@ -246,21 +249,38 @@ def sample(words: list[str]) -> None:
             n: how many pictures
             out: folder to write into; otherwise RUN/drawn
             seed: of the noise; picture k is the same whatever n is
-            label: one class, by name or number, of a run trained with --classes
+            label: one class, by name or number, of a run that learnt classes
+            truncation: what noise is multiplied by: below 1, pictures are more usual and more alike
+            film: instead film.gif and film.mp4, from noise to noise through so many pictures and back to the first
+            like: instead like.png, this picture beside what the run draws most like it, with the noise found
             weights: last, or best by the score that was watched while training
             trust: run the folder's own recipe.py, where the run was made by somebody's own recipe
         """
 
     given = parse(flags, "gannet sample", words)
+    film, like = given.get("film"), given.get("like")
+    if film is not None and like is not None:
+        raise Wrong("--film and --like are both given: keep one", got=f"{film} and {like}", usage=True)
     if given["n"] < 1:
         raise Wrong("the number of samples must be at least 1", got=f"-n {given['n']}", try_="-n 64", usage=True)
 
-    from gannet import run as runs
+    from gannet import sampling
+    from gannet.run import load
 
-    loaded = runs.load(given["run"], weights=given["weights"], trust=given["trust"])
-    folder = Path(given["out"] or loaded.folder / "drawn")
-    runs.draw_into(loaded, folder, given["n"], seed=given["seed"], label=given["label"])
-    print(f"{folder}/grid.png")
+    loaded = load(given["run"], weights=given["weights"], trust=given["trust"])
+    what = "film" if film is not None else "like" if like is not None else "drawn"
+    folder = Path(given["out"] or loaded.folder / what)
+    shared = {"seed": given["seed"], "label": given["label"]}
+    if film is not None:
+        for path in sampling.film_into(loaded, folder, film, truncation=given["truncation"], **shared):
+            print(path)
+    elif like is not None:
+        found = sampling.like_into(loaded, Path(like), folder, **shared)
+        near = f"{found.distance:.1f} of 255 apart (root mean square), the nearest of 1,024 random noises {found.untrained:.1f}"
+        print(f"{folder}/like.png\n{near}")
+    else:
+        sampling.draw_into(loaded, folder, given["n"], truncation=given["truncation"], **shared)
+        print(f"{folder}/grid.png")
 
 
 def evaluate(words: list[str]) -> None:

@@ -82,23 +82,26 @@ class Run:
         facts = next(iter(self.record["data"].values()))
         return facts["classes"] if self.objective.classes else []
 
-    def sample(self, n: int = 64, *, seed: int = 0, label: int | str | None = None) -> np.ndarray:
+    def sample(self, n: int = 64, *, seed: int = 0, label: int | str | None = None, truncation: float = 1.0) -> np.ndarray:
         """Draw n pictures.
 
         Args:
             n: how many; picture k is the same whatever n is
             seed: of the noise
             label: a class's name or number; without one, classes take turns
+            truncation: what noise is multiplied by: below 1, pictures are more usual and more alike
 
         Returns:
             uint8 array (n, H, W, C), C = 1 for grey, 3 for RGB and 4 for RGBA.
 
         Raises:
-            Wrong: for n < 1, and for a class that the model does not have.
+            Wrong: for n < 1, a truncation that is not above 0, and for a class that the model does not have.
         """
         if n < 1:
             raise Wrong("the number of samples must be at least 1", got=n, try_="-n 64", usage=True)
-        x_NCHW = self.objective.sample(n, seed, self.class_number(label))
+        if not 0 < truncation < float("inf"):
+            raise Wrong("--truncation must be above 0", got=truncation, try_="--truncation 0.7", usage=True)
+        x_NCHW = self.objective.sample(n, seed, self.class_number(label), truncation)
         return images.straight(images.to_bytes(x_NCHW)).permute(0, 2, 3, 1).contiguous().numpy()
 
     def class_number(self, label: int | str | None) -> int | None:
@@ -740,24 +743,3 @@ def on_white(picture: Any) -> Any:
     if picture.mode != "RGBA":
         return picture
     return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
-
-
-def draw_into(run: Run, folder: Path, n: int, *, seed: int = 0, label: int | str | None = None) -> None:
-    """Write n pictures as 00000.png … and all of them as grid.png; an earlier drawing of ours in the folder is replaced.
-
-    Raises:
-        Wrong: where the folder holds anything that is not such a drawing.
-    """
-    note = folder / "drawn.json"
-    if folder.exists() and not folder.is_dir():
-        raise Wrong("a file stands where the pictures should go", got=folder, try_="another --out")
-    if folder.is_dir() and any(folder.iterdir()) and not note.is_file():
-        raise Wrong("this folder holds other things; nothing was written", got=folder, try_="another --out")
-    pictures = run.sample(n, seed=seed, label=label)
-    write_json(note, {"run": str(run.folder), "n": n, "seed": seed, "class": label})
-    for old in folder.glob("[0-9]*.png"):
-        if not old.stem.isdecimal() or int(old.stem) >= n:
-            old.unlink()
-    for number, picture in enumerate(pictures):
-        save_picture(picture, folder / f"{number:05d}.png")
-    save_picture(images.grid(torch.from_numpy(pictures).permute(0, 3, 1, 2)), folder / "grid.png")

@@ -327,23 +327,37 @@ class Gan:
         tensors = {f"{key}.{name}": t for key, average in averages.items() for name, t in average.state_dict().items()}
         return {"seen": self.seen, "strength": self.strength} | tensors
 
-    @torch.no_grad()
-    def sample(self, n: int, seed: int, label: int | torch.Tensor | None = None, chunk: int = 64) -> torch.Tensor:
-        """n pictures (n, C, H, W) in [-1, 1] from the averaged generator.
+    def noises(self, n: int, seed: int, chunk: int = 64) -> torch.Tensor:
+        """The noise of pictures 0 to n - 1 of a seed, (n, Z); that of picture k is the same whatever n is."""
+        return torch.cat([Rng(seed, i, "sample").normal(chunk, self.noise) for i in range(-(-n // chunk))])[:n]
 
-        Picture k is the same whatever n is: noise is drawn, and the net run, in chunks of a fixed size.
-        With classes: one class for all, a class for each (n,), or without either class k mod K for picture k.
+    def kinds(self, n: int, label: int | torch.Tensor | None = None) -> torch.Tensor | None:
+        """Classes of n pictures, (n,): one for all, a class for each (n,), or by turns; None where none are learnt."""
+        if not self.classes:
+            return None
+        return torch.arange(n) % self.classes if label is None else torch.as_tensor(label).expand(n).clone()
+
+    @torch.no_grad()
+    def paint(self, z_NZ: torch.Tensor, y_N: torch.Tensor | None = None, chunk: int = 64) -> torch.Tensor:
+        """Pictures (N, C, H, W) in [-1, 1] from these noises, by the averaged generator.
+
+        The net runs on chunks of a fixed size, so that a picture does not depend on how many others there are.
         """
-        device = next(self.average.parameters()).device
-        whole = -(-n // chunk) * chunk
-        y_N = None
-        if self.classes:
-            y_N = torch.arange(whole) % self.classes
-            if label is not None:
-                y_N[:n] = torch.as_tensor(label)
-        parts = []
-        for first in range(0, n, chunk):
-            z = Rng(seed, first // chunk, "sample").normal(chunk, self.noise).to(device)
-            y = None if y_N is None else y_N[first : first + chunk].to(device)
+        device, parts = next(self.average.parameters()).device, []
+        for first in range(0, len(z_NZ), chunk):
+            z, y = (None if v is None else v[first : first + chunk] for v in (z_NZ, y_N))
+            assert z is not None
+            spare = [0] * (chunk - len(z))  # the first once more
+            z, y = (None if v is None else torch.cat([v, v[spare]]).to(device) for v in (z, y))
             parts.append(self.average(z, y).float().cpu())
-        return torch.cat(parts)[:n]
+        return torch.cat(parts)[: len(z_NZ)]
+
+    def sample(self, n: int, seed: int, label: int | torch.Tensor | None = None, truncation: float = 1.0) -> torch.Tensor:
+        """n pictures (n, C, H, W) in [-1, 1] from the averaged generator; picture k is the same whatever n is.
+
+        Args:
+            n, seed: of the noise
+            label: with classes: one for all, a class for each (n,), or without either class k mod K for picture k
+            truncation: what noise is multiplied by: below 1, pictures are more usual and more alike
+        """
+        return self.paint(self.noises(n, seed) * truncation, self.kinds(n, label))

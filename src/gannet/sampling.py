@@ -1,0 +1,225 @@
+"""What is drawn from a run into a folder: pictures, a film from noise to noise, and the noise that draws a given picture.
+
+Shapes: N pictures, Z numbers of noise, C channels, H = W pixels, F frames.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from gannet.data import images, pictures
+from gannet.errors import Wrong
+from gannet.files import write_bytes, write_json
+from gannet.run import Run, on_white, save_picture
+
+NOTE = "drawn.json"  # by which a folder of ours is known
+FRAMES = 24  # from one picture of a film to the next
+PER_SECOND = 24
+
+
+def draw_into(
+    run: Run, folder: Path, n: int, *, seed: int = 0, label: int | str | None = None, truncation: float = 1.0
+) -> None:
+    """Write n pictures as 00000.png … and all of them as grid.png; an earlier drawing of ours in the folder is replaced.
+
+    Raises:
+        Wrong: where the folder holds anything that is not such a drawing.
+    """
+    _check_folder(folder)
+    drawn = run.sample(n, seed=seed, label=label, truncation=truncation)
+    write_json(folder / NOTE, {"run": str(run.folder), "n": n, "seed": seed, "class": label, "truncation": truncation})
+    for old in folder.glob("[0-9]*.png"):
+        if not old.stem.isdecimal() or int(old.stem) >= n:
+            old.unlink()
+    for number, picture in enumerate(drawn):
+        save_picture(picture, folder / f"{number:05d}.png")
+    save_picture(images.grid(torch.from_numpy(drawn).permute(0, 3, 1, 2)), folder / "grid.png")
+
+
+def _check_folder(folder: Path) -> None:
+    """Only what we drew ourselves is ever written over."""
+    if folder.exists() and not folder.is_dir():
+        raise Wrong("a file stands where the pictures should go", got=folder, try_="another --out")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / NOTE).is_file():
+        raise Wrong("this folder holds other things; nothing was written", got=folder, try_="another --out")
+
+
+# ------------------------------------------------------------------------------------------------------------ a film
+
+
+def between(z_NZ: torch.Tensor, frames: int) -> torch.Tensor:
+    """Noises on the way from each to the next and from the last to the first, (N·F, Z).
+
+    On great circles (White 2016, arXiv 1609.04468, section 2.1): on straight lines the noise in the middle would be
+    smaller than any that the generator has learnt from.
+    """
+    parts = []
+    for a, b in zip(z_NZ, z_NZ.roll(-1, 0), strict=True):
+        angle = torch.arccos((torch.dot(a, b) / (a.norm() * b.norm()).clamp(min=1e-9)).clamp(-1, 1))
+        t_F = torch.arange(frames) / frames
+        if angle.sin() < 1e-4:  # the same direction, or opposite ones, between which there is no one circle
+            parts.append(torch.lerp(a, b, t_F[:, None]))
+            continue
+        parts.append((((1 - t_F) * angle).sin()[:, None] * a + (t_F * angle).sin()[:, None] * b) / angle.sin())
+    return torch.cat(parts)
+
+
+def film_into(
+    run: Run, folder: Path, n: int, *, seed: int = 0, label: int | str | None = None, truncation: float = 1.0
+) -> tuple[Path, Path]:
+    """Write film.gif and film.mp4: a walk through the noises of pictures 0 to n - 1 and back to the first.
+
+    With classes and without a label each picture has the next class; between two classes there is nothing, but a cut.
+
+    Raises:
+        Wrong: for fewer than two pictures, and for a folder that holds other things.
+    """
+    if n < 2:
+        raise Wrong("a film goes from picture to picture: two at least", got=f"--film {n}", try_="--film 8", usage=True)
+    _check_folder(folder)
+    kinds = run.objective.kinds(n, run.class_number(label))
+    y_N = None if kinds is None else kinds.repeat_interleave(FRAMES)
+    x_NCHW = run.objective.paint(between(run.objective.noises(n, seed) * truncation, FRAMES), y_N)
+    times = max(1, 256 // x_NCHW.shape[-1])
+    big = images.straight(images.to_bytes(x_NCHW)).repeat_interleave(times, 2).repeat_interleave(times, 3)
+    shown = [on_white(_image(picture)) for picture in big.permute(0, 2, 3, 1).contiguous().numpy()]
+    write_json(folder / NOTE, {"run": str(run.folder), "film": n, "seed": seed, "class": label, "truncation": truncation})
+    stream, delay = io.BytesIO(), 1000 // PER_SECOND
+    shown[0].save(stream, format="GIF", save_all=True, append_images=shown[1:], duration=delay, loop=0)
+    write_bytes(folder / "film.gif", stream.getvalue())
+    _mp4([np.asarray(frame.convert("RGB")) for frame in shown], folder / "film.mp4")
+    return folder / "film.gif", folder / "film.mp4"
+
+
+def _image(x_HWC: np.ndarray) -> Any:
+    from PIL import Image
+
+    return Image.fromarray(x_HWC[..., 0] if x_HWC.shape[-1] == 1 else x_HWC)
+
+
+def _mp4(frames_HWC: list[np.ndarray], path: Path) -> None:
+    """Frames of one size as H.264, written beside and renamed; sides are cropped to even numbers, as it wants them."""
+    import imageio_ffmpeg
+
+    high, wide = (side - side % 2 for side in frames_HWC[0].shape[:2])
+    part = path.with_name(f".{path.name}.part.mp4")
+    writer = imageio_ffmpeg.write_frames(
+        str(part), (wide, high), fps=PER_SECOND, macro_block_size=1, quality=8, ffmpeg_log_level="error"
+    )
+    try:
+        writer.send(None)
+        for frame in frames_HWC:
+            writer.send(np.ascontiguousarray(frame[:high, :wide]))
+        writer.close()
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+# --------------------------------------------------------------------------------------- the noise behind a picture
+
+
+@dataclass(frozen=True)
+class Found:
+    """The noise that draws a picture most nearly.
+
+    Attributes:
+        noise_Z: it
+        label: the class it is drawn as, or None
+        drawn_CHW, wanted_CHW: bytes
+        distance: root mean square difference between the two, of 255
+        untrained: that of the nearest of the random noises that the search began with
+    """
+
+    noise_Z: torch.Tensor
+    label: int | None
+    drawn_CHW: torch.Tensor
+    wanted_CHW: torch.Tensor
+    distance: float
+    untrained: float
+
+
+def find(run: Run, wanted_CHW: torch.Tensor, *, label: int | None = None, seed: int = 0, steps: int = 300) -> Found:
+    """Search the noise that draws a picture (GAN inversion): Adam on the sphere that noise lies on, from the eight nearest
+    of 1,024 random ones.
+
+    Args:
+        run: whose generator draws
+        wanted_CHW: bytes, as the run's data were prepared
+        label: the class to draw it as; without, the classes of the eight nearest
+        seed: of the random noises
+        steps: of the search
+    """
+    objective, few = run.objective, 8
+    start_NZ, y_N = objective.noises(1024, seed), objective.kinds(1024, label)
+    wanted = images.to_float(wanted_CHW[None])
+
+    def apart(x_NCHW: torch.Tensor) -> torch.Tensor:
+        return (x_NCHW - wanted).square().mean((1, 2, 3))
+
+    nearest = apart(objective.paint(start_NZ, y_N)).argsort()[:few]
+    y = None if y_N is None else y_N[nearest]
+    radius = math.sqrt(start_NZ.shape[1])
+    z = start_NZ[nearest].clone().requires_grad_()
+    optimizer = torch.optim.Adam([z], lr=0.1)
+    best_N, kept_NZ = torch.full((few,), math.inf), z.detach().clone()
+    for step in range(steps + 1):
+        error_N = apart(objective.average(z * (radius / z.norm(dim=1, keepdim=True)), y).float())
+        better = error_N.detach() < best_N
+        best_N[better], kept_NZ[better] = error_N.detach()[better], z.detach()[better]
+        for group in optimizer.param_groups:
+            group["lr"] = 0.1 * (1 - step / (steps + 1))
+        optimizer.zero_grad()
+        error_N.sum().backward()
+        optimizer.step()
+    first = int(best_N.argmin())
+    noise = kept_NZ[first] * (radius / kept_NZ[first].norm())
+
+    def drawn(z: torch.Tensor, at: int) -> torch.Tensor:
+        return images.to_bytes(objective.paint(z[None], None if y is None else y[at : at + 1]))[0]
+
+    made, plain = drawn(noise, first), drawn(start_NZ[nearest[0]], 0)
+    distances = [float((x.float() - wanted_CHW.float()).square().mean().sqrt()) for x in (made, plain)]
+    return Found(noise, None if y is None else int(y[first]), made, wanted_CHW, *distances)
+
+
+def prepared(path: Path, pixels: int, channels: int) -> torch.Tensor:
+    """A picture file as a run with such pictures would have been fed it, bytes (C, H, W).
+
+    Raises:
+        Wrong: for a file that is no picture, or one of which no square can be made.
+    """
+    try:
+        with open(path, "rb") as stream:
+            picture, _ = pictures.decode(stream, pixels)
+    except OSError as error:
+        raise Wrong("this picture cannot be read", got=f"{path}: {' '.join(str(error).split())}") from error
+    except pictures.Unusable as unusable:
+        raise Wrong("of this picture no use can be made", got=f"{path}: {unusable}") from unusable
+    x_CHW = torch.from_numpy(picture).permute(2, 0, 1)
+    if channels == 4:
+        return x_CHW
+    if channels == 3:
+        return x_CHW[:3]
+    weights = torch.tensor([0.299, 0.587, 0.114])  # ITU-R BT.601, as everywhere
+    return (x_CHW[:3].float() * weights[:, None, None]).sum(0, keepdim=True).round().to(torch.uint8)
+
+
+def like_into(run: Run, path: Path, folder: Path, *, seed: int = 0, label: int | str | None = None) -> Found:
+    """Write like.png, a picture file beside what the run draws most like it, and like.json with its noise and distance."""
+    _check_folder(folder)
+    facts = next(iter(run.record["data"].values()))
+    found = find(run, prepared(path, facts["pixels"], facts["channels"]), label=run.class_number(label), seed=seed)
+    write_json(folder / NOTE, {"run": str(run.folder), "like": str(path), "seed": seed, "class": label})
+    named = None if found.label is None else run.classes[found.label]
+    report = {"distance": found.distance, "nearest_of_1024": found.untrained, "class": named, "noise": found.noise_Z.tolist()}
+    write_json(folder / "like.json", report)
+    save_picture(images.grid(images.straight(torch.stack([found.wanted_CHW, found.drawn_CHW])), columns=2), folder / "like.png")
+    return found
