@@ -566,3 +566,34 @@ def test_data_are_recalled_without_being_opened(trained: Path) -> None:
         made = recipe.build(recipe.find("digits"), record["arguments"])
     assert len(made.data) == 2000
     assert len(made.data.x_NCHW) == 0
+
+
+def test_fine_tuning_begins_with_another_run(gannet: Command, trained: Path) -> None:
+    words = ("train", "digits", *WORDS, "--out", "tuned", "--steps", "6", "--start", str(trained))
+    done = gannet(*words)
+    of = len(run.load(trained).nets["generator"].state_dict()) + len(run.load(trained).nets["critic"].state_dict())
+    assert f"begins with {of} of its {of} tensors from {trained}" in done.stderr
+    still = run.train(
+        "digits", size="tiny", data="bars", steps=1, out="one", start=trained, rate=1e-12, skip={"all": "it must not learn"}
+    )
+    for name, net in run.load(trained).nets.items():
+        for one, two in zip(net.parameters(), still.nets[name].parameters(), strict=True):
+            assert torch.allclose(one, two, atol=1e-6)
+    # resumed from its own checkpoint, and from the start where it has none yet
+    drop_to(Path("tuned"), 5)
+    assert "begins with" not in gannet(*words).stderr
+    kept = weights("tuned")
+    drop_to(Path("tuned"), 0)
+    assert "begins with" in gannet(*words).stderr
+    assert all(torch.equal(kept[name], tensor) for name, tensor in weights("tuned").items())
+
+
+def test_what_cannot_be_begun_with(gannet: Command, trained: Path) -> None:
+    words = ("train", "digits", *WORDS, "--steps", "2", "--start")
+    one_line(gannet(*words, "nowhere", status=2).stderr, "no run with a model to begin with", "nowhere")
+    gannet("train", "tutorial", *WORDS, "--steps", "2", "--out", "other")
+    last = gannet(*words, "other", "--out", "x", status=1).stderr.splitlines()[-1]
+    one_line(last, "nothing of the run to begin with fits", "other")
+    path = trained / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    one_line(gannet(*words, str(trained), "--out", "y", status=1).stderr.splitlines()[-1], "damaged", str(path))

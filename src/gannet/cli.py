@@ -124,6 +124,7 @@ def train(words: list[str]) -> None:
         offline: bool = False,
         precision: Literal["float32", "bfloat16"] = "float32",
         skip: tyro.conf.UseAppendAction[tuple[str, ...]] = (),
+        start: str | None = None,
     ) -> None:
         """Train a recipe.
 
@@ -136,6 +137,7 @@ def train(words: list[str]) -> None:
             offline: never touch the network: use what is cached, or the embedded 8x8 digits
             precision: of the forward and backward pass; weights are float32 always
             skip: NAME=reason: leave out a preflight check, and write the reason into the run; all=reason leaves out all
+            start: a run whose nets the new run begins with, where sizes are the same: fine-tuning
         """
 
     given = _of_recipe("train", words, shared)

@@ -37,6 +37,7 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
 from safetensors.torch import save as safetensors_bytes
 
 from gannet import __version__, card, folders, preflight, recipe
@@ -239,6 +240,7 @@ def train(
     offline: bool = False,
     precision: str = "float32",
     skip: dict[str, str] | None = None,
+    start: str | Path | None = None,
     command: str | None = None,
     **flags: Any,
 ) -> Run:
@@ -254,6 +256,7 @@ def train(
         offline: never touch the network
         precision: float32 or bfloat16
         skip: preflight checks to leave out, each with its reason, which is kept in the run; {"all": reason} leaves out all
+        start: a run whose nets a new run begins with, as far as their sizes are the same: fine-tuning
         command: what to write down as the command that made the run
         flags: the recipe's own arguments
 
@@ -266,7 +269,7 @@ def train(
     """
     where, _ = _train(
         name, minutes=minutes, steps=steps, out=out, new=new, more=more, offline=offline, precision=precision, skip=skip,
-        command=command, **flags,
+        start=start, command=command, **flags,
     )  # fmt: skip
     return load(where, trust=True)
 
@@ -282,6 +285,7 @@ def _train(
     offline: bool = False,
     precision: str = "float32",
     skip: dict[str, str] | None = None,
+    start: str | Path | None = None,
     command: str | None = None,
     **flags: Any,
 ) -> tuple[Path, recipe.Recipe | None]:
@@ -293,6 +297,8 @@ def _train(
     engine = Engine(precision)
     request = {"recipe": chosen.name, "own": not chosen.shipped, "arguments": arguments, "minutes": minutes}
     request |= {"steps": steps, "precision": precision}
+    if start is not None:
+        request["start"] = {"run": str(start), "sha256": hashlib.sha256(_begun_with(start).read_bytes()).hexdigest()}
     if not chosen.shipped:  # an edited file is another recipe
         request["recipe_sha256"] = hashlib.sha256(chosen.path.read_bytes()).hexdigest()
     with contextlib.ExitStack() as stack:
@@ -530,6 +536,10 @@ def _go(where: Path, record: dict[str, Any], made: recipe.Recipe, engine: Engine
     """Train from the last checkpoint to the end, saving on the way."""
     objective, steps, batch = made.objective, record["steps"], record["batch"]
     start = restore(where, objective, engine) if folders.checkpoints(where) else 0
+    if start == 0 and "start" in record["request"]:
+        words = begin_with(objective, record["request"]["start"])
+        if engine.first:
+            print(f"{where}: {words}", file=sys.stderr)
     players = list(objective.players)
     if engine.first:
         print(f"{where}: {_headline(record, made, start, engine)}", file=sys.stderr)
@@ -687,6 +697,45 @@ def _looked(where: Path) -> dict[str, Any] | None:
         return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
     except ValueError as error:
         raise Wrong("the run's preflight.json is damaged", got=path, try_="deleting it") from error
+
+
+def _begun_with(start: str | Path) -> Path:
+    """The model file of a run to begin with."""
+    path = Path(start) / WEIGHTS["last"]
+    if not path.is_file():
+        raise Wrong("there is no run with a model to begin with", got=start, try_="--start runs/NAME-NUMBER", usage=True)
+    return path
+
+
+def begin_with(objective: Any, start: dict[str, str]) -> str:
+    """Copy another run's tensors into an objective's nets, in place, where name and shape are the same; says how many.
+
+    Only numbers are read from the other run, none of its code.
+
+    Raises:
+        Wrong: where the other run has changed since, is damaged, or fits nowhere.
+    """
+    path = _begun_with(start["run"])
+    if hashlib.sha256(path.read_bytes()).hexdigest() != start["sha256"]:
+        raise Wrong("the run to begin with has changed since this one began", got=path, try_="--new")
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise Wrong("the model to begin with is damaged", got=f"{path}: {error}") from error
+    _check_finite(tensors, path)
+    taken = of = 0
+    for name, player in objective.players.items():
+        mine = player.net.state_dict()
+        fits = {key: t for key in mine if (t := tensors.get(f"{name}.{key}")) is not None and t.shape == mine[key].shape}
+        taken, of = taken + len(fits), of + len(mine)
+        averages = [objective.nets().get(name), *getattr(objective, "others", {}).values()]
+        for net in (player.net, *(average for average in averages if type(average) is type(player.net))):
+            net.load_state_dict(fits, strict=False)
+    if not taken:
+        raise Wrong(
+            "nothing of the run to begin with fits this one's nets", got=path, try_="a run of the same recipe and --size"
+        )
+    return f"begins with {taken} of its {of} tensors from {start['run']}"
 
 
 def restore(where: Path, objective: Any, engine: Engine) -> int:
