@@ -25,6 +25,7 @@ from gannet.rng import Rng
 Logits = torch.Tensor
 Critic = Callable[[torch.Tensor, torch.Tensor | None], Logits]  # pictures (N, C, H, W), classes (N,) or None -> (N,)
 Augment = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+Change = tuple[torch.Tensor, torch.Tensor] | None  # numbers of the augmentation (N, NUMBERS), and its probability; or none
 
 
 @dataclass(frozen=True)
@@ -180,8 +181,8 @@ class Gan:
         self.again = again
         self.augment, self.target, self.ramp, self.most = augment, target, ramp, most
         self.strength = torch.zeros(())  # probability of augmentation; a tensor so that a resume restores it
-        #: pictures, classes, numbers of their augmentation, logits of the real ones
-        self.judged: tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None, Logits] | None = None
+        #: pictures, classes, their augmentation, logits of the real ones
+        self.judged: tuple[torch.Tensor, torch.Tensor | None, Change, Logits] | None = None
         self.critic_steps, self.half_life, self.classes = critic_steps, half_life, classes
         self.seen = torch.zeros((), dtype=torch.int64)  # examples behind the average; a tensor so that a resume restores it
         # Batch statistics would leak between real and generated examples that go through the critic together.
@@ -212,15 +213,13 @@ class Gan:
             return self.generator_loss(real, y_N, rng)
         return self.critic_loss(real, y_N, rng)
 
-    def numbers(self, n: int, rng: Rng, device: torch.device) -> torch.Tensor | None:
-        """What the augmentation of n pairs is made of; None without one."""
-        return rng.uniform(n, NUMBERS).to(device) if self.augment else None
+    def change(self, n: int, rng: Rng, device: torch.device) -> Change:
+        """What the augmentation of n pairs is made of."""
+        return (rng.uniform(n, NUMBERS).to(device), self.strength.clone()) if self.augment else None
 
-    def changed(self, x_NCHW: torch.Tensor, u_NU: torch.Tensor | None) -> torch.Tensor:
+    def changed(self, x_NCHW: torch.Tensor, change: Change) -> torch.Tensor:
         """Pictures as the critic sees them."""
-        if self.augment is None or u_NU is None or self.strength == 0:
-            return x_NCHW
-        return self.augment(x_NCHW, u_NU, self.strength)
+        return x_NCHW if self.augment is None or change is None or change[1] == 0 else self.augment(x_NCHW, *change)
 
     def adapt(self, real_N: Logits, fake_N: Logits) -> None:
         """More augmentation where the critic is too far ahead, less where it is not; equal on all processes."""
@@ -232,14 +231,14 @@ class Gan:
 
     def generator_loss(self, real: torch.Tensor, y_N: torch.Tensor | None, rng: Rng) -> Loss:
         if self.judged is not None:
-            (fake, y_N, u_NU, real_logits), self.judged = self.judged, None
-            return self.contest.generator(real_logits, self.critic(self.changed(fake, u_NU), y_N).float()), None, {}
-        fake, u_NU = self.draw(len(real), y_N, rng, real.device), self.numbers(len(real), rng, real.device)
-        fake_logits = self.critic(self.changed(fake, u_NU), y_N).float()
+            (fake, y_N, change, real_logits), self.judged = self.judged, None
+            return self.contest.generator(real_logits, self.critic(self.changed(fake, change), y_N).float()), None, {}
+        fake, change = self.draw(len(real), y_N, rng, real.device), self.change(len(real), rng, real.device)
+        fake_logits = self.critic(self.changed(fake, change), y_N).float()
         real_logits = fake_logits
         if self.contest.paired:
             with torch.no_grad():  # its gradient with respect to the generator is zero
-                real_logits = self.critic(self.changed(real, u_NU), y_N).float()
+                real_logits = self.critic(self.changed(real, change), y_N).float()
         return self.contest.generator(real_logits, fake_logits), None, {}
 
     def critic_loss(self, real: torch.Tensor, y_N: torch.Tensor | None, rng: Rng) -> Loss:
@@ -251,15 +250,15 @@ class Gan:
         if self.penalty == "differences":
             noise = [rng.normal(*x.shape).to(x.device) for x in part]
             near = [x + self.sigma * n for x, n in zip(part, noise, strict=True)]
-        u_NU = self.numbers(n, rng, real.device)
-        y_B, u_BU = (None if v is None else v[some] for v in (y_N, u_NU))
+        change = self.change(n, rng, real.device)
+        y_B, change_B = y_N if y_N is None else y_N[some], change and (change[0][some], change[1])
         # Slopes are taken with respect to the pictures before their augmentation, as in R3GAN.
-        groups = [(self.changed(x, u_NU), y_N) for x in (real, fake)]
-        beside = [(self.changed(x, u_BU), y_B) for x in near]
+        groups = [(self.changed(x, change), y_N) for x in (real, fake)]
+        beside = [(self.changed(x, change_B), y_B) for x in near]
         # One pass for all, unless it runs in bfloat16, in which a difference of two logits is noise.
         single = not torch.is_autocast_enabled(real.device.type)
         logits = self.judge(groups + (beside if single else []))
-        self.judged = (drawn, y_N, u_NU, logits[0].detach()) if self.again else None
+        self.judged = (drawn, y_N, change, logits[0].detach()) if self.again else None
         contest = self.contest.critic(logits[0], logits[1])
         seen = {"real": logits[0].detach().mean(), "fake": logits[1].detach().mean()}
         if self.augment is not None:
@@ -272,7 +271,7 @@ class Gan:
             if self.penalty == "differences":
                 if not single:
                     logits = [*logits[:2], *self.judge(beside)]
-                    here = self.judge([(self.changed(x, u_BU), y_B) for x in part])
+                    here = self.judge([(self.changed(x, change_B), y_B) for x in part])
                 else:
                     here = [logits[0][some], logits[1][some]]
                 slopes = [squared_slope(a, b, self.sigma) for a, b in zip(logits[2:], here, strict=True)]
@@ -281,7 +280,7 @@ class Gan:
             elif self.penalty == "exact":
 
                 def critic(x: torch.Tensor, y: torch.Tensor | None) -> Logits:
-                    return self.critic(self.changed(x, u_NU), y)
+                    return self.critic(self.changed(x, change), y)
 
                 penalty = (zero_centred(critic, real, y_N) + zero_centred(critic, fake, y_N)) / 2
             else:
