@@ -126,9 +126,38 @@ def test_strength_follows_how_far_the_critic_is_ahead_and_is_saved() -> None:
 
 
 @pytest.mark.parametrize("penalty", ["differences", "exact", "lipschitz", "none"])
-def test_every_penalty_goes_with_it(penalty: str) -> None:
-    objective = gan.Gan(Still(), Watching(), augment=augment.change, penalty=penalty)
-    objective.strength.fill_(1.0)
-    values, _, _ = objective.loss("critic", Batch(pictures(8, 1), torch.zeros(8)), Rng(0, 0, "x"))
-    values.mean().backward()
-    assert torch.isfinite(values).all() and objective.critic.layer.weight.grad is not None
+def test_every_penalty_looks_at_changed_pictures(penalty: str) -> None:
+    x = Batch(pictures(8, 1), torch.zeros(8))
+    found = {}
+    for p in (0.0, 0.8):
+        torch.manual_seed(0)
+        objective = gan.Gan(Still(), Watching(), augment=augment.change, penalty=penalty, share=1)
+        objective.strength.fill_(p)
+        values, _, _ = objective.loss("critic", x, Rng(0, 0, "x"))
+        values.mean().backward()
+        assert torch.isfinite(values).all() and objective.critic.layer.weight.grad is not None
+        found[p] = float(values.detach().mean())
+    assert found[0.0] != found[0.8]
+
+
+def test_exact_slopes_are_those_before_the_change() -> None:
+    objective = gan.Gan(Still(), Watching(), augment=augment.change, penalty="exact")
+    objective.strength.fill_(0.8)
+    x = Batch(pictures(8, 1), torch.zeros(8))
+    _, _, notes = objective.loss("critic", x, Rng(0, 0, "x"))
+    rng = Rng(0, 0, "x")
+    rng.normal(8, 4)  # the noise
+    u, sizes = rng.uniform(8, augment.NUMBERS), []
+    for group in (x.x_NCHW, objective.generator.picture.detach().expand(8, -1, -1, -1)):
+        for n in range(8):  # one at a time
+            one = group[n : n + 1].clone().requires_grad_()
+            (slope,) = torch.autograd.grad(objective.critic(augment.change(one, u[n : n + 1], 0.8)).sum(), one)
+            sizes.append(slope.square().sum().item())
+    assert float(notes["penalty"]) == pytest.approx(sum(sizes) / 16, rel=1e-4)
+
+
+def test_places_are_float32_under_autocast() -> None:
+    x, u = pictures(4, 3, 64), numbers(4)
+    plain = augment.change(x, u, 1.0)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.allclose(augment.change(x, u, 1.0), plain, atol=1e-6)

@@ -304,6 +304,29 @@ def test_folders_called_train_and_test_are_the_splits(tmp_path: Path) -> None:
     assert gallery.classes == ["a", "b"] and (len(gallery.split("train")), len(gallery.split("test"))) == (24, 12)
 
 
+def test_as_many_folders_as_pictures_are_no_classes(tmp_path: Path) -> None:
+    for i in range(20):
+        good(tmp_path / "mine" / f"only{i}", 1)
+    gallery = read(tmp_path / "mine")
+    assert gallery.classes == [] and len(gallery.split("test")) >= 1
+    good(tmp_path / "mine" / "only0", 2)
+    gallery = read(tmp_path / "mine")
+    assert len(gallery.classes) == 20 and len(gallery.split("test")) >= 1
+    assert set(gallery.split("train").labels_N.tolist()) == set(range(20))
+
+
+def test_names_of_a_zip_may_begin_anyhow(tmp_path: Path) -> None:
+    for prefix in ("./all/", "/all/", "all//", "./"):
+        files = {f"{prefix}{'cats' if i % 2 else 'dogs'}/{i}.png": encoded(noise()) for i in range(20)}
+        assert read(zipped(tmp_path / "mine.zip", files)).classes == ["cats", "dogs"], prefix
+
+
+def test_a_named_set_is_no_folder_here(apart: Path) -> None:
+    good(apart / "bars")
+    assert images.load("bars").name == "bars" and images.load("bars").pixels == 8
+    assert images.load("./bars").pixels == 24
+
+
 def test_a_class_of_one_picture_is_learnt_from_it(tmp_path: Path) -> None:
     good(tmp_path / "mine" / "many", 60)
     for i in range(12):
@@ -341,10 +364,13 @@ def test_a_folder_is_trained_on_and_a_changed_one_is_noticed(gannet: Command, ap
         assert drawn.mode == "RGBA" and drawn.size == (16, 16)
     card = (apart / "runs/images-1/README.md").read_text()
     assert "a/bad.png" in card
-    noise().save(apart / "mine" / "a" / "new.png")
-    one_line(
-        gannet(*words, "--out", "runs/images-1", "--more", "2", status=1).stderr.splitlines()[-1], "not those", "mine/train"
-    )
+    more = (*words, "--out", "runs/images-1", "--more", "2")
+    (apart / "mine" / "a" / "bad.png").unlink()  # as it was asked to: the pictures are the same
+    assert "going on at step 4 of 6" in gannet(*more).stderr
+    record = json.loads((apart / "runs/images-1/recipe.json").read_text())
+    assert record["data"]["mine/train"]["source"] == pictures.OWN
+    (apart / "mine" / "a" / "good01.png").rename(apart / "mine" / "b" / "moved.png")  # another class
+    one_line(gannet(*more, status=1).stderr.splitlines()[-1], "the pictures are not those that the run began with", "mine/")
 
 
 def test_emoji_are_cut_from_their_sheet(tmp_path: Path) -> None:
@@ -360,6 +386,8 @@ def test_emoji_are_cut_from_their_sheet(tmp_path: Path) -> None:
     expected = np.asarray(sheet.crop((2 * 66 + 1, 67, 2 * 66 + 65, 131)).convert("RGBa")).transpose(2, 0, 1)
     assert np.array_equal(gallery.x_NCHW[at].numpy(), expected) and gallery.labels_N[at] == 1
     assert sum(gallery.labels_N.tolist()) == 23
+    assert gallery.split("train", "CC BY 4.0", "Twemoji").facts()["licence"] == "CC BY 4.0"
+    assert gallery.split("train", "CC BY 4.0", "Twemoji").facts()["source"] == "Twemoji"
 
 
 def test_a_file_may_lie_elsewhere_in_a_mirror() -> None:

@@ -85,3 +85,14 @@ def test_the_command_runs_on_two_processes_and_says_so(length: list[str]) -> Non
     assert done.stdout.split() == ["runs/digits-1"]
     if "--steps" in length:
         assert "going on at step 20 of 24" in train(*length, "--out", "runs/digits-1", "--more", "4").stderr
+
+
+def test_a_recipe_with_augmentation_runs_on_two_processes_and_resumes() -> None:
+    settings = os.environ | {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
+    words = ["-m", "gannet", "train", "images", "--size", "tiny", "--data", "digits8", "--steps", "4", "--out", "run"]
+    for more in ([], ["--more", "2"]):
+        torchrun = ["-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_addr", "127.0.0.1"]
+        command = [sys.executable, *torchrun, "--master_port", free_port(), *words, *more]
+        done = subprocess.run(command, env=settings, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+    assert "going on at step 4 of 6" in done.stderr

@@ -286,9 +286,10 @@ def test_classes_are_learnt_and_asked_for(gannet: Command) -> None:
     one_line(gannet("sample", "kinds", "--class", "7", status=2).stderr, "7", "across, down")
 
 
-def test_a_class_of_a_run_without(trained: Path) -> None:
+def test_a_class_of_a_run_without() -> None:
+    bare = run.train("digits", size="tiny", data="bars", steps=2, classes=False, skip={"all": "to be quick"})
     with pytest.raises(Wrong) as error:
-        run.load(trained).sample(1, label=7)
+        bare.sample(1, label=7)
     one_line(str(error.value), "class 7", "gannet train digits --classes")
 
 
@@ -597,3 +598,73 @@ def test_what_cannot_be_begun_with(gannet: Command, trained: Path) -> None:
     path = trained / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-100])
     one_line(gannet(*words, str(trained), "--out", "y", status=1).stderr.splitlines()[-1], "damaged", str(path))
+
+
+SEVERAL = """
+from gannet.data import images
+from gannet.nets.images import Critic, Generator
+from gannet.objectives import gan
+from gannet.recipe import Recipe
+
+class Lowest:
+    def quick(self, objective):
+        pairs = zip(objective.average.parameters(), objective.generator.parameters())
+        return {"nearness": -float(sum((a - b).abs().sum() for a, b in pairs).detach())}
+
+def several(seed: int = 0) -> Recipe:
+    data = images.load("bars").without_classes()
+    objective = gan.Gan(Generator(8, 1, width=8), Critic(8, 1, width=8), gamma=0.3, half_life=20, others=(5, 40))
+    return Recipe(data, objective, batch=16, examples=640, evaluation=Lowest())
+"""  # the average that lies furthest from the trained generator, which is the longest, counts as the best
+
+
+@pytest.mark.parametrize("steps", [40, 41])  # with a checkpoint due at the very end, and without
+def test_the_chosen_average_is_the_model(steps: int) -> None:
+    Path("several.py").write_text(SEVERAL)
+    words = {"steps": steps, "out": "mine", "skip": {"all": "to be quick"}}
+    trained = run.train("./several.py", **words)
+
+    def check() -> None:
+        saved = weights("mine")
+        kept = load_file("mine/model.safetensors")
+        assert float(saved[".objective.chosen"]) == 40
+        for name in ("finish.weight", "start.bias"):
+            assert torch.equal(kept[f"generator.{name}"], saved[f".objective.average 40.{name}"])
+            assert not torch.equal(kept[f"generator.{name}"], saved[f".objective.average 20.{name}"])
+        assert json.loads(Path("mine/recipe.json").read_text())["trained"]["half_life"] == 40
+
+    check()
+    assert "half-life of 40 examples" in Path("mine/README.md").read_text()
+    before, objective = weights("mine"), trained.objective
+    assert torch.equal(objective.average.finish.weight, load_file("mine/model.safetensors")["generator.finish.weight"])
+    Path("mine/README.md").unlink()  # killed between the last checkpoint and the card
+    run.train("./several.py", **words)
+    check()
+    assert all(torch.equal(before[name], tensor) for name, tensor in weights("mine").items())
+
+
+def test_an_objective_of_ones_own_need_not_know_truncation(trained: Path) -> None:
+    loaded = run.load(trained)
+
+    class Plain:
+        classes = 0
+
+        def sample(self, n: int, seed: int, label: object = None) -> torch.Tensor:
+            return torch.zeros(n, 1, 8, 8)
+
+    loaded.objective = Plain()
+    assert loaded.sample(3).shape == (3, 8, 8, 1)
+    with pytest.raises(Wrong, match="no noises"):
+        sampling.film_into(loaded, Path("film"), 3)
+
+
+def test_a_tuned_run_goes_on_when_the_run_it_began_with_is_gone(gannet: Command, trained: Path) -> None:
+    words = ("train", "digits", *WORDS, "--out", "tuned", "--steps", "6", "--start", str(trained))
+    gannet(*words)
+    record = json.loads(Path("tuned/recipe.json").read_text())
+    assert record["start_sha256"] and f"--start {trained}" in record["command"]
+    drop_to(Path("tuned"), 5)
+    shutil.rmtree(trained)
+    assert "going on at step 5" in gannet(*words).stderr
+    drop_to(Path("tuned"), 0)
+    one_line(gannet(*words, status=2).stderr.splitlines()[-1], "no run with a model to begin with")

@@ -94,11 +94,12 @@ def test_like_a_file(gannet: Command, trained: Path, apart: Path) -> None:
     [
         (["--film", "1"], ["two at least", "--film 1"], 2),
         (["--film", "3", "--like", "x.png"], ["both given"], 2),
-        (["--like", "absent.png"], ["cannot be read", "absent.png"], 1),
-        (["--like", "words.png"], ["cannot be read", "words.png"], 1),
-        (["--like", "dot.png"], ["no use can be made", "1x1 pixels"], 1),
+        (["--like", "absent.png"], ["cannot be used", "absent.png"], 1),
+        (["--like", "words.png"], ["cannot be used", "words.png: no picture"], 1),
+        (["--like", "dot.png"], ["cannot be used", "1x1 pixels"], 1),
         (["--film", "3", "--out", "full"], ["holds other things"], 1),
         (["--truncation", "-1"], ["above 0", "-1"], 2),
+        (["--film", "3", "--truncation", "nan"], ["above 0", "nan"], 2),
     ],
 )
 def test_bad_wishes_in_one_line(

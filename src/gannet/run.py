@@ -100,9 +100,9 @@ class Run:
         """
         if n < 1:
             raise Wrong("the number of samples must be at least 1", got=n, try_="-n 64", usage=True)
-        if not 0 < truncation < float("inf"):
-            raise Wrong("--truncation must be above 0", got=truncation, try_="--truncation 0.7", usage=True)
-        x_NCHW = self.objective.sample(n, seed, self.class_number(label), truncation)
+        check_truncation(truncation)
+        more = () if truncation == 1 else (truncation,)  # an objective of somebody's own need not know of it
+        x_NCHW = self.objective.sample(n, seed, self.class_number(label), *more)
         return images.straight(images.to_bytes(x_NCHW)).permute(0, 2, 3, 1).contiguous().numpy()
 
     def class_number(self, label: int | str | None) -> int | None:
@@ -117,6 +117,12 @@ class Run:
         if str(label).isdecimal() and int(label) < len(self.classes):
             return int(label)
         raise Wrong("this run has no such class", got=label, try_=", ".join(self.classes), usage=True)
+
+
+def check_truncation(truncation: float) -> None:
+    """One line for what noise cannot be multiplied by."""
+    if not 0 < truncation < float("inf"):
+        raise Wrong("--truncation must be above 0", got=truncation, try_="--truncation 0.7", usage=True)
 
 
 def load(folder: str | Path, *, weights: str = "last", trust: bool = False) -> Run:
@@ -298,13 +304,14 @@ def _train(
     request = {"recipe": chosen.name, "own": not chosen.shipped, "arguments": arguments, "minutes": minutes}
     request |= {"steps": steps, "precision": precision}
     if start is not None:
-        request["start"] = {"run": str(start), "sha256": hashlib.sha256(_begun_with(start).read_bytes()).hexdigest()}
+        request["start"] = str(start)
     if not chosen.shipped:  # an edited file is another recipe
         request["recipe_sha256"] = hashlib.sha256(chosen.path.read_bytes()).hexdigest()
     with contextlib.ExitStack() as stack:
         book = stack.enter_context(keeping(Ledger(offline=offline)))
         where, record = engine.agree(lambda: folders.choose(chosen, request, out, new=new, more=more, stack=stack))
-        if record is not None and folders.finished(where, record) and more is None:
+        finished = engine.agree(lambda: record is not None and folders.finished(where, record))  # before anybody writes
+        if record is not None and finished and more is None:
             if engine.first:
                 print(f"{where} is finished ({record['steps']} steps); --more STEPS lengthens it", file=sys.stderr)
             return where, None
@@ -315,16 +322,17 @@ def _train(
         engine.share(made.batch)
         engine.prepare(made.objective)
         if record is None:
+            begun = {} if start is None else {"start_sha256": hashlib.sha256(_begun_with(start).read_bytes()).hexdigest()}
             to_come = {"steps": steps, "minutes": minutes, "folder": Path(out) if out else folders.RUNS}
             rows = engine.agree(lambda: _look(preflight.Case(made, engine, **to_come), chosen, arguments, skip))
             length = int(engine.broadcast(_length(made, engine, minutes, steps)))
-            record = _record(request, made, book, length, engine, command, chosen)
+            record = _record(request, made, book, length, engine, command, chosen) | begun
             where = engine.agree(lambda: folders.create(where, record, chosen, stack, numbered=out is None))
             if engine.first:
                 write_json(where / "preflight.json", preflight.record(rows))
         else:
             _same_data(book.facts, record, "--new for a run on these data")
-            if more is not None and folders.finished(where, record):  # an interrupted lengthening goes on instead
+            if more is not None and finished:  # an interrupted lengthening goes on instead
                 record = record | {"steps": record["steps"] + more, "lengthened": [*record.get("lengthened", []), more]}
                 record["examples"] = record["steps"] * record["batch"]
                 if engine.first:
@@ -507,8 +515,13 @@ def _record(
 def _call(chosen: recipe.Card, request: dict[str, Any]) -> str:
     """The Python call that makes this run."""
     name = chosen.name if chosen.shipped else chosen.path.name
-    defaults = {flag.name: flag.default for flag in chosen.flags} | {"minutes": None, "steps": None, "precision": "float32"}
-    words = {**request["arguments"], **{key: request[key] for key in ("minutes", "steps", "precision")}}
+    defaults = {flag.name: flag.default for flag in chosen.flags} | {
+        "minutes": None,
+        "steps": None,
+        "precision": "float32",
+        "start": None,
+    }
+    words = {**request["arguments"], **{key: request.get(key) for key in ("minutes", "steps", "precision", "start")}}
     given = [f"{key}={value!r}" for key, value in words.items() if value != defaults[key]]
     return f"gannet.train({', '.join([repr(name), *given])})"
 
@@ -523,7 +536,9 @@ def _with_own(facts: dict[str, Any], made: recipe.Recipe) -> dict[str, Any]:
 def _same_data(facts: dict[str, Any], record: dict[str, Any], try_: str) -> None:
     for key, then in record["data"].items():
         now = facts.get(key, {})
-        for word in then:
+        if now.get("more", {}).get("sha256") != then.get("more", {}).get("sha256"):
+            raise Wrong("the pictures are not those that the run began with", got=key, try_=try_)
+        for word in then.keys() - {"more"}:
             if now.get(word) != then[word]:
                 raise Wrong(
                     f"the data are not those that the run began with: {word} of {key} was {then[word]!r}",
@@ -537,7 +552,7 @@ def _go(where: Path, record: dict[str, Any], made: recipe.Recipe, engine: Engine
     objective, steps, batch = made.objective, record["steps"], record["batch"]
     start = restore(where, objective, engine) if folders.checkpoints(where) else 0
     if start == 0 and "start" in record["request"]:
-        words = begin_with(objective, record["request"]["start"])
+        words = begin_with(objective, record["request"]["start"], record["start_sha256"])
         if engine.first:
             print(f"{where}: {words}", file=sys.stderr)
     players = list(objective.players)
@@ -588,12 +603,13 @@ def _go(where: Path, record: dict[str, Any], made: recipe.Recipe, engine: Engine
             raise loop.NotFinite(f"{error.what}; {good}", got=error.got, try_=error.try_) from error
         finally:
             log.close()
-        if engine.first and made.evaluation is not None and getattr(objective, "others", None):
+        several = made.evaluation is not None and len(getattr(objective, "averages", ())) > 1
+        if several and engine.first:
             with log.apart():
                 record = record | {"half_life": objective.choose(lambda: next(iter(made.evaluation.quick(objective).values())))}
-            log.scored_at = -1  # what was scored was another average
+            log.scored_at = -1  # what was scored may have been another average
         score(steps)  # unless that is done
-        if not folders.checkpoints(where) or folders.step_of(folders.checkpoints(where)[-1]) != steps:
+        if several or not folders.checkpoints(where) or folders.step_of(folders.checkpoints(where)[-1]) != steps:
             save(steps)
     if engine.first:
         spent = log.spent()
@@ -707,7 +723,7 @@ def _begun_with(start: str | Path) -> Path:
     return path
 
 
-def begin_with(objective: Any, start: dict[str, str]) -> str:
+def begin_with(objective: Any, start: str, sha256: str) -> str:
     """Copy another run's tensors into an objective's nets, in place, where name and shape are the same; says how many.
 
     Only numbers are read from the other run, none of its code.
@@ -715,8 +731,8 @@ def begin_with(objective: Any, start: dict[str, str]) -> str:
     Raises:
         Wrong: where the other run has changed since, is damaged, or fits nowhere.
     """
-    path = _begun_with(start["run"])
-    if hashlib.sha256(path.read_bytes()).hexdigest() != start["sha256"]:
+    path = _begun_with(start)
+    if hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
         raise Wrong("the run to begin with has changed since this one began", got=path, try_="--new")
     try:
         tensors = load_file(path)
@@ -728,14 +744,14 @@ def begin_with(objective: Any, start: dict[str, str]) -> str:
         mine = player.net.state_dict()
         fits = {key: t for key in mine if (t := tensors.get(f"{name}.{key}")) is not None and t.shape == mine[key].shape}
         taken, of = taken + len(fits), of + len(mine)
-        averages = [objective.nets().get(name), *getattr(objective, "others", {}).values()]
+        averages = [objective.nets().get(name), *getattr(objective, "averages", {}).values()]
         for net in (player.net, *(average for average in averages if type(average) is type(player.net))):
             net.load_state_dict(fits, strict=False)
     if not taken:
         raise Wrong(
             "nothing of the run to begin with fits this one's nets", got=path, try_="a run of the same recipe and --size"
         )
-    return f"begins with {taken} of its {of} tensors from {start['run']}"
+    return f"begins with {taken} of its {of} tensors from {start}"
 
 
 def restore(where: Path, objective: Any, engine: Engine) -> int:

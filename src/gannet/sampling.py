@@ -17,7 +17,7 @@ import torch
 from gannet.data import images, pictures
 from gannet.errors import Wrong
 from gannet.files import write_bytes, write_json
-from gannet.run import Run, on_white, save_picture
+from gannet.run import Run, check_truncation, on_white, save_picture
 
 NOTE = "drawn.json"  # by which a folder of ours is known
 FRAMES = 24  # from one picture of a film to the next
@@ -51,6 +51,12 @@ def _check_folder(folder: Path) -> None:
         raise Wrong("this folder holds other things; nothing was written", got=folder, try_="another --out")
 
 
+def _check_noise(run: Run) -> None:
+    """Films and searches need an objective that draws from noise it is handed."""
+    if not hasattr(run.objective, "paint"):
+        raise Wrong("this run's objective has no noises(), kinds() and paint()", got=run.record["recipe"], try_="-n 64")
+
+
 # ------------------------------------------------------------------------------------------------------------ a film
 
 
@@ -81,6 +87,8 @@ def film_into(
     Raises:
         Wrong: for fewer than two pictures, and for a folder that holds other things.
     """
+    _check_noise(run)
+    check_truncation(truncation)
     if n < 2:
         raise Wrong("a film goes from picture to picture: two at least", got=f"--film {n}", try_="--film 8", usage=True)
     _check_folder(folder)
@@ -196,13 +204,10 @@ def prepared(path: Path, pixels: int, channels: int) -> torch.Tensor:
     Raises:
         Wrong: for a file that is no picture, or one of which no square can be made.
     """
-    try:
-        with open(path, "rb") as stream:
-            picture, _ = pictures.decode(stream, pixels)
-    except OSError as error:
-        raise Wrong("this picture cannot be read", got=f"{path}: {' '.join(str(error).split())}") from error
-    except pictures.Unusable as unusable:
-        raise Wrong("of this picture no use can be made", got=f"{path}: {unusable}") from unusable
+    found = pictures.look(pictures.on_disk(str(path)), pixels)
+    if isinstance(found, str):
+        raise Wrong("this picture cannot be used", got=f"{path}: {found}")
+    picture, _ = found
     x_CHW = torch.from_numpy(picture).permute(2, 0, 1)
     if channels == 4:
         return x_CHW
@@ -214,6 +219,7 @@ def prepared(path: Path, pixels: int, channels: int) -> torch.Tensor:
 
 def like_into(run: Run, path: Path, folder: Path, *, seed: int = 0, label: int | str | None = None) -> Found:
     """Write like.png, a picture file beside what the run draws most like it, and like.json with its noise and distance."""
+    _check_noise(run)
     _check_folder(folder)
     facts = next(iter(run.record["data"].values()))
     found = find(run, prepared(path, facts["pixels"], facts["channels"]), label=run.class_number(label), seed=seed)

@@ -167,7 +167,7 @@ def _read(name: str, split: str, pixels: int | None) -> Images:
         raise Wrong("no such split", got=split, try_="train or test", usage=True)
     from gannet.data import pictures  # which makes Images of what it finds
 
-    if pictures.is_place(name):
+    if name not in NAMES and pictures.is_place(name):  # ./mnist is a folder, mnist is not
         return pictures.read(name, pixels).split(split)
     if name == "digits8":
         return _digits8(split)

@@ -96,14 +96,13 @@ class Gallery:
         """The training or the test pictures."""
         mine = self.test_N if split == "test" else ~self.test_N
         labels = None if self.labels_N is None else self.labels_N[mine]
-        facts: dict[str, Any] = {"sha256": hashlib.sha256(self.x_NCHW[mine].numpy().tobytes()).hexdigest()}
+        digest = hashlib.sha256(self.x_NCHW[mine].numpy().tobytes())
+        digest.update(json.dumps([self.classes, [] if labels is None else labels.tolist()]).encode())
+        facts: dict[str, Any] = {"sha256": digest.hexdigest()}
         if split == "train":
             facts |= {"left_out": self.left_out, "notes": self.notes}
-        words = {
-            "licence": "its owner's",
-            "source": "a folder or zip of somebody's own: the middle square of each picture, resized",
-        }
-        return Images(self.x_NCHW[mine], labels, self.classes, name=self.name, split=split, **words, more=facts)
+        words = {"name": self.name, "split": split, "licence": licence, "source": source, "more": facts}
+        return Images(self.x_NCHW[mine], labels, self.classes, **words)
 
 
 def is_place(data: str) -> bool:
@@ -143,14 +142,15 @@ def _read(path: Path, stamp: int, pixels: int | None, quiet: bool) -> Gallery:
             held = f"{shown(str(path))} ({others} other files)" if others else shown(str(path))
             raise Wrong("there is no picture here", got=held, try_=f"files ending in {', '.join(sorted(SUFFIXES)[:6])} …")
         pixels = pixels or _suitable(files)
-        need, free = len(files) * pixels**2 * 4 * 2, psutil.virtual_memory().available
+        need, free = len(files) * pixels**2 * 4 * 3, psutil.virtual_memory().available  # three copies while they are sorted
         if need > 0.8 * free:
             what = (
                 f"{len(files):,} pictures of {pixels} pixels need about {need / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free"
             )
             raise Wrong(what, got=shown(str(path)), try_="fewer --pixels, or a part of the folder")
-        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-            made = list(pool.map(functools.partial(_look, pixels=pixels), files))
+        with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+            warnings.simplefilter("ignore")  # Pillow's of bombs and odd metadata; of the whole process, so not in a thread
+            made = list(pool.map(functools.partial(look, pixels=pixels), files))
     names = [file.name for file in files]
     gallery = gather(shown(path.stem if path.is_file() else path.name), names, made, left_out)
     if not quiet:
@@ -190,11 +190,11 @@ def gather(name: str, files: list[str], made: Sequence[Looked], left_out: Sequen
         what = f"{len(kept)} usable pictures are too few to learn from{why}{more}"
         raise Wrong(what, got=name, try_=f"at least {FEWEST} pictures")
     names = [file for file, _, _ in kept]
-    parts = [PurePosixPath(file).parts for file in _unwrapped(names)]
-    test, parts = _test(parts, [digest for _, _, digest in kept])
+    test, parts = _test(_unwrapped(names), [digest for _, _, digest in kept])
     labels, classes = _classes(parts)
-    if labels is not None:
-        _one_each(labels, test)
+    if labels is not None and not _one_each(labels, test):
+        labels, classes = None, []  # as many classes as pictures: nothing could be kept from training
+        test[0] = True
     return Gallery(
         name,
         _channels(np.stack([picture for _, picture, _ in kept])),
@@ -279,8 +279,13 @@ def _in_folder(root: Path, left_out: list[tuple[str, str]]) -> tuple[list[File],
                 others += 1
                 continue
             path = os.path.join(folder, name)
-            files.append(File(relative(path), functools.partial(_regular, path)))
+            files.append(on_disk(path, relative(path)))
     return sorted(files, key=lambda file: file.name), others
+
+
+def on_disk(path: str, name: str | None = None) -> File:
+    """A file that lies on the disk."""
+    return File(name or path, functools.partial(_regular, path))
 
 
 def _regular(path: str) -> io.BufferedReader:
@@ -340,7 +345,7 @@ def _suitable(files: list[File], some: int = 200) -> int:
     return 64 if float(np.median(sides)) >= 64 else 32
 
 
-def _look(file: File, pixels: int) -> Looked:
+def look(file: File, pixels: int) -> Looked:
     """A file as a picture, or why it is none."""
     try:
         with file.open() as stream:
@@ -366,30 +371,28 @@ def decode(stream: IO[bytes], pixels: int) -> tuple[np.ndarray, list[str]]:
         Unusable: for a picture without a usable square; others, as Pillow raises them, for a damaged one.
     """
     remarks = []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's of bombs and odd metadata: we have a limit of our own
-        with Image.open(stream) as picture:
-            wide, high = picture.size
-            if wide * high > LARGEST:
-                raise Unusable(f"{wide:,}x{high:,} pixels: too large")
-            if min(wide, high) < SMALLEST:
-                raise Unusable(f"{wide:,}x{high:,} pixels: too small, a side has at least {SMALLEST}")
-            if max(wide, high) > LONGEST * min(wide, high):
-                raise Unusable(f"{wide:,}x{high:,} pixels: too long for a square")
-            if getattr(picture, "n_frames", 1) > 1:
-                remarks.append("animated, of which the first frame counts")
-                picture.seek(0)
-            picture.draft("RGB", (2 * pixels, 2 * pixels))  # a JPEG of a camera is decoded at a fraction of its size
-            turned = ImageOps.exif_transpose(picture)
-            whole = _eight_bits(turned)
-            side = min(whole.size)
-            left, top = (whole.width - side) // 2, (whole.height - side) // 2
-            if whole.width != whole.height:
-                remarks.append("not square, of which the middle counts")
-            box = (left, top, left + side, top + side)
-            small = whole.resize((pixels, pixels), Image.Resampling.LANCZOS, box=box, reducing_gap=3.0)
-            if side < pixels / 2:
-                remarks.append("less than half as large, and blurred")
+    with Image.open(stream) as picture:
+        wide, high = picture.size
+        if wide * high > LARGEST:
+            raise Unusable(f"{wide:,}x{high:,} pixels: too large")
+        if min(wide, high) < SMALLEST:
+            raise Unusable(f"{wide:,}x{high:,} pixels: too small, a side has at least {SMALLEST}")
+        if max(wide, high) > LONGEST * min(wide, high):
+            raise Unusable(f"{wide:,}x{high:,} pixels: too long for a square")
+        if getattr(picture, "n_frames", 1) > 1:
+            remarks.append("animated, of which the first frame counts")
+            picture.seek(0)
+        picture.draft("RGB", (2 * pixels, 2 * pixels))  # a JPEG of a camera is decoded at a fraction of its size
+        turned = ImageOps.exif_transpose(picture)
+        whole = _eight_bits(turned)
+        side = min(whole.size)
+        left, top = (whole.width - side) // 2, (whole.height - side) // 2
+        if whole.width != whole.height:
+            remarks.append("not square, of which the middle counts")
+        box = (left, top, left + side, top + side)
+        small = whole.resize((pixels, pixels), Image.Resampling.LANCZOS, box=box, reducing_gap=3.0)
+        if side < pixels / 2:
+            remarks.append("less than half as large, and blurred")
     made = np.array(small)
     made[..., :3] = np.minimum(made[..., :3], made[..., 3:])  # sharpening overshoots
     return made, remarks
@@ -424,12 +427,12 @@ def _channels(x_NHWC: np.ndarray) -> torch.Tensor:
 # ------------------------------------------------------------------------------------------------- splits and classes
 
 
-def _unwrapped(names: list[str]) -> list[str]:
-    """Names without the folders that all of them share: a zip often holds one folder with everything in it."""
-    common = os.path.commonpath([str(PurePosixPath(name).parent) or "." for name in names]) if names else ""
-    if not common or common == ".":
-        return names
-    return [name[len(common) + 1 :] for name in names]
+def _unwrapped(names: list[str]) -> list[tuple[str, ...]]:
+    """Names as folders and file, without the folders that all share: a zip often holds one folder with everything in it."""
+    parts = [tuple(part for part in PurePosixPath(name).parts if part != "/") for name in names]
+    while parts and all(len(part) > 1 and part[0] == parts[0][0] for part in parts):
+        parts = [part[1:] for part in parts]
+    return parts
 
 
 def _test(parts: list[tuple[str, ...]], digests: list[str]) -> tuple[list[bool], list[tuple[str, ...]]]:
@@ -454,10 +457,17 @@ def _classes(parts: list[tuple[str, ...]]) -> tuple[list[int] | None, list[str]]
     return [names.index(part[0]) for part in parts], names
 
 
-def _one_each(labels: list[int], test: list[bool]) -> None:
-    """Let each class have a picture to learn from, in place."""
+def _one_each(labels: list[int], test: list[bool]) -> bool:
+    """Let each class have a picture to learn from, and the test set one at least, in place; False where that cannot be."""
     taught = {label for label, held in zip(labels, test, strict=True) if not held}
     for i, label in enumerate(labels):
         if label not in taught:
             taught.add(label)
             test[i] = False
+    if not any(test):
+        counts = Counter(labels)
+        spare = next((i for i, label in enumerate(labels) if counts[label] > 1), None)
+        if spare is None:
+            return False
+        test[spare] = True
+    return True

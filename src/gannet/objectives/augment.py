@@ -24,11 +24,12 @@ def change(x_NCHW: torch.Tensor, u_NU: torch.Tensor, p: float | torch.Tensor) ->
         u_NU: uniform numbers (N, NUMBERS) in [0, 1): the same numbers make the same change
         p: probability of each of the three kinds of change; 0 gives the pictures back as they are
     """
-    u = u_NU.to(x_NCHW)
+    x_NCHW, u = x_NCHW.float(), u_NU.to(x_NCHW.device)
     on = [(u[:, i] < p).to(x_NCHW.dtype) for i in range(3)]  # move, cut, recolour
-    x_NCHW = moved(x_NCHW, u[:, 3:6] * 2 - 1, on[0])
-    x_NCHW = cut(x_NCHW, u[:, 6:8], on[1])
-    return recoloured(x_NCHW, u[:, 8:10] * 2 - 1, on[2])
+    with torch.autocast(x_NCHW.device.type, enabled=False):  # in bfloat16 a pixel's place would be known to a few hundredths
+        x_NCHW = moved(x_NCHW, u[:, 3:6] * 2 - 1, on[0])
+        x_NCHW = cut(x_NCHW, u[:, 6:8], on[1])
+        return recoloured(x_NCHW, u[:, 8:10] * 2 - 1, on[2])
 
 
 def moved(

@@ -22,6 +22,7 @@ from gannet.objectives import Loss, Player, follow
 from gannet.objectives.augment import NUMBERS
 from gannet.rng import Rng
 
+CHUNK = 64  # pictures that are drawn at once
 Logits = torch.Tensor
 Critic = Callable[[torch.Tensor, torch.Tensor | None], Logits]  # pictures (N, C, H, W), classes (N,) or None -> (N,)
 Augment = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
@@ -173,8 +174,9 @@ class Gan:
             "critic": Player(critic, rate=rate, betas=betas, clip=clip, make=make),
             "generator": Player(generator, rate=rate, betas=betas, clip=clip, make=make),
         }
-        self.average = copy.deepcopy(generator).requires_grad_(False).eval()
-        self.others = {life: copy.deepcopy(self.average) for life in others}
+        still = copy.deepcopy(generator).requires_grad_(False).eval()
+        self.averages: dict[float, nn.Module] = {float(life): copy.deepcopy(still) for life in (half_life, *others)}
+        self.chosen = torch.tensor(float(half_life), dtype=torch.float64)  # half-life of the one that is judged
         self.noise = cast(int, generator.noise)
         self.contest, self.penalty = contest, penalty
         self.gamma, self.sigma, self.share = gamma, sigma, share
@@ -191,6 +193,15 @@ class Gan:
     @property
     def generator(self) -> nn.Module:
         return self.players["generator"].net
+
+    @property
+    def average(self) -> nn.Module:
+        """The averaged generator that is judged and drawn with."""
+        return self.averages[float(self.chosen)]
+
+    @average.setter
+    def average(self, net: nn.Module) -> None:
+        self.averages[float(self.chosen)] = net
 
     @property
     def critic(self) -> nn.Module:
@@ -221,10 +232,10 @@ class Gan:
         """Pictures as the critic sees them."""
         return x_NCHW if self.augment is None or change is None or change[1] == 0 else self.augment(x_NCHW, *change)
 
-    def adapt(self, real_N: Logits, fake_N: Logits) -> None:
-        """More augmentation where the critic is too far ahead, less where it is not; equal on all processes."""
+    def adapt(self, real_N: Logits, fake_N: Logits, world: int = 1) -> None:
+        """More augmentation where the critic is too far ahead, less where it is not; equal on all `world` processes."""
         ahead = torch.stack([(real_N - fake_N).sign().sum(), torch.tensor(float(len(real_N)), device=real_N.device)])
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
+        if world > 1:  # preflight looks on one process while the others wait
             torch.distributed.all_reduce(ahead)
         step = float(ahead[1]) / self.ramp
         self.strength.add_(step if ahead[0] > self.target * ahead[1] else -step).clamp_(0, self.most)
@@ -262,7 +273,7 @@ class Gan:
         contest = self.contest.critic(logits[0], logits[1])
         seen = {"real": logits[0].detach().mean(), "fake": logits[1].detach().mean()}
         if self.augment is not None:
-            self.adapt(logits[0].detach(), logits[1].detach())
+            self.adapt(logits[0].detach(), logits[1].detach(), rng.world)
             seen["augmented"] = self.strength.clone()
         if self.penalty == "none":
             return contest, None, seen
@@ -297,38 +308,35 @@ class Gan:
         return list(self.critic(x, y).float().split([len(x) for x, _ in groups]))
 
     def after(self, progress: float, examples: int) -> None:
-        for life, average in self.others.items():
+        for life, average in self.averages.items():
             follow(average, self.generator, life, self.seen.clone(), examples)
-        follow(self.average, self.generator, self.half_life, self.seen, examples)
+        self.seen.fill_(examples)
 
     def choose(self, score: Callable[[], float]) -> float:
-        """Judge every average by the score of the one in its place, lower is better, and leave the best one there.
+        """Let every average be judged in turn, lower is better, and leave the best one chosen.
 
         Returns:
             its half-life. Averages of many lengths cost next to nothing while training, and their best length differs by
             run (Karras et al. 2024, arXiv 2312.02696, section 3, rebuild any length afterwards; here it is one of a few).
         """
-        averages = {self.half_life: self.average, **self.others}
-        weights = {life: copy.deepcopy(average.state_dict()) for life, average in averages.items()}
         found = {}
-        for life in averages:
-            self.average.load_state_dict(weights[life])
+        for life in self.averages:
+            self.chosen.fill_(life)
             found[life] = score()
-        best = min(found, key=found.__getitem__)
-        self.average.load_state_dict(weights[best])
-        return best
+        self.chosen.fill_(min(found, key=found.__getitem__))
+        return float(self.chosen)
 
     def nets(self) -> dict[str, nn.Module]:
         return {"generator": self.average, "critic": self.critic}
 
     def state(self) -> dict[str, torch.Tensor]:
-        averages = {"average": self.average, **{f"average {life:g}": average for life, average in self.others.items()}}
-        tensors = {f"{key}.{name}": t for key, average in averages.items() for name, t in average.state_dict().items()}
-        return {"seen": self.seen, "strength": self.strength} | tensors
+        rest = {"seen": self.seen, "strength": self.strength, "chosen": self.chosen}
+        averages = self.averages.items()
+        return rest | {f"average {life:g}.{name}": t for life, net in averages for name, t in net.state_dict().items()}
 
-    def noises(self, n: int, seed: int, chunk: int = 64) -> torch.Tensor:
+    def noises(self, n: int, seed: int) -> torch.Tensor:
         """The noise of pictures 0 to n - 1 of a seed, (n, Z); that of picture k is the same whatever n is."""
-        return torch.cat([Rng(seed, i, "sample").normal(chunk, self.noise) for i in range(-(-n // chunk))])[:n]
+        return torch.cat([Rng(seed, i, "sample").normal(CHUNK, self.noise) for i in range(-(-n // CHUNK))])[:n]
 
     def kinds(self, n: int, label: int | torch.Tensor | None = None) -> torch.Tensor | None:
         """Classes of n pictures, (n,): one for all, a class for each (n,), or by turns; None where none are learnt."""
@@ -337,16 +345,16 @@ class Gan:
         return torch.arange(n) % self.classes if label is None else torch.as_tensor(label).expand(n).clone()
 
     @torch.no_grad()
-    def paint(self, z_NZ: torch.Tensor, y_N: torch.Tensor | None = None, chunk: int = 64) -> torch.Tensor:
+    def paint(self, z_NZ: torch.Tensor, y_N: torch.Tensor | None = None) -> torch.Tensor:
         """Pictures (N, C, H, W) in [-1, 1] from these noises, by the averaged generator.
 
         The net runs on chunks of a fixed size, so that a picture does not depend on how many others there are.
         """
         device, parts = next(self.average.parameters()).device, []
-        for first in range(0, len(z_NZ), chunk):
-            z, y = (None if v is None else v[first : first + chunk] for v in (z_NZ, y_N))
+        for first in range(0, len(z_NZ), CHUNK):
+            z, y = (None if v is None else v[first : first + CHUNK] for v in (z_NZ, y_N))
             assert z is not None
-            spare = [0] * (chunk - len(z))  # the first once more
+            spare = [0] * (CHUNK - len(z))  # the first once more
             z, y = (None if v is None else torch.cat([v, v[spare]]).to(device) for v in (z, y))
             parts.append(self.average(z, y).float().cpu())
         return torch.cat(parts)[: len(z_NZ)]
@@ -359,4 +367,8 @@ class Gan:
             label: with classes: one for all, a class for each (n,), or without either class k mod K for picture k
             truncation: what noise is multiplied by: below 1, pictures are more usual and more alike
         """
-        return self.paint(self.noises(n, seed) * truncation, self.kinds(n, label))
+        whole = -(-n // CHUNK) * CHUNK  # whole chunks, or a net that looks at its batch would draw k otherwise for another n
+        y_N = self.kinds(whole)
+        if y_N is not None and label is not None:
+            y_N[:n] = torch.as_tensor(label)
+        return self.paint(self.noises(whole, seed) * truncation, y_N)[:n]

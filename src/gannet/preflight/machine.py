@@ -79,7 +79,8 @@ def length(case: Case) -> Finding:
 def disk(case: Case) -> Finding:
     """What the run will write fits on the disk: a full one stops a run at its first checkpoint."""
     weights = sum(p.nbytes for player in case.objective.players.values() for p in player.net.parameters())
-    need = 12 * weights + 60_000_000  # two checkpoints and one on its way, models, pictures
+    kept = sum(tensor.nbytes for tensor in case.objective.state().values())
+    need = 3 * (3 * weights + kept) + 3 * weights + 60_000_000  # two checkpoints and one on its way, models, pictures
     place = next(folder for folder in [case.folder, *case.folder.absolute().parents] if folder.exists())
     free = shutil.disk_usage(place).free
     words = f"about {need / 1e6:,.0f} MB of {free / 1e6:,.0f} MB free"

@@ -68,7 +68,7 @@ class Engine:
     def prepare(self, objective: Any) -> None:
         """Move every net of an objective to the device; channels last, which CPUs and tensor cores both like."""
         nets = [*(p.net for p in objective.players.values()), *objective.nets().values()]
-        nets += getattr(objective, "others", {}).values()  # averages of other lengths
+        nets += getattr(objective, "averages", {}).values()  # of several lengths, of which one is judged
         for net in {id(net): net for net in nets}.values():
             net.to(self.device, memory_format=torch.channels_last)
 
