@@ -201,6 +201,16 @@ def test_folders_of_which_nothing_can_be_made(make: Callable[[Path], object], pa
     one_line(str(caught.value), *parts)
 
 
+def test_a_change_deep_inside_is_seen_in_the_same_process(tmp_path: Path) -> None:
+    good(tmp_path / "mine" / "a")
+    good(tmp_path / "mine" / "b")
+    first = pictures.read(tmp_path / "mine", 16, quiet=True)
+    assert pictures.read(tmp_path / "mine", 16, quiet=True) is first
+    noise().save(tmp_path / "mine" / "a" / "good00.png")
+    again = pictures.read(tmp_path / "mine", 16, quiet=True)
+    assert not torch.equal(first.x_NCHW, again.x_NCHW)
+
+
 def test_places_that_are_none(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("x")
     (tmp_path / "cut.zip").write_bytes(b"PK\x03\x04 and nothing more")

@@ -66,33 +66,28 @@ def test_two_processes_give_the_weights_of_one(penalty: str) -> None:
         assert torch.allclose(first["weights"][name], tensor, rtol=0, atol=1e-5), name
 
 
-@pytest.mark.parametrize("length", [["--steps", "20"], ["--minutes", "0.05"]])
-def test_the_command_runs_on_two_processes_and_says_so(length: list[str]) -> None:
+def on_two(*words: str) -> subprocess.CompletedProcess[str]:
+    """`gannet train WORDS` on two processes."""
     settings = os.environ | {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
     torchrun = ["-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_addr", "127.0.0.1"]
+    command = [sys.executable, *torchrun, "--master_port", free_port(), "-m", "gannet", "train", *words]
+    done = subprocess.run(command, env=settings, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "2 processes" in done.stderr
+    return done
 
-    def train(*words: str) -> subprocess.CompletedProcess[str]:
-        port = ["--master_port", free_port()]
-        recipe = ["-m", "gannet", "train", "digits", "--size", "tiny", "--data", "bars", *words]
-        command = [sys.executable, *torchrun, *port, *recipe]
-        done = subprocess.run(command, env=settings, capture_output=True, text=True, timeout=120)
-        assert done.returncode == 0, done.stderr
-        assert "2 processes" in done.stderr
-        return done
 
-    done = train(*length)
+@pytest.mark.parametrize("length", [["--steps", "20"], ["--minutes", "0.05"]])
+def test_the_command_runs_on_two_processes_and_says_so(length: list[str]) -> None:
+    words = ("digits", "--size", "tiny", "--data", "bars", *length)
+    done = on_two(*words)
     assert sorted(path.name for path in Path("runs").iterdir()) == ["digits-1"]  # one run, not one each
     assert done.stdout.split() == ["runs/digits-1"]
     if "--steps" in length:
-        assert "going on at step 20 of 24" in train(*length, "--out", "runs/digits-1", "--more", "4").stderr
+        assert "going on at step 20 of 24" in on_two(*words, "--out", "runs/digits-1", "--more", "4").stderr
 
 
 def test_a_recipe_with_augmentation_runs_on_two_processes_and_resumes() -> None:
-    settings = os.environ | {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
-    words = ["-m", "gannet", "train", "images", "--size", "tiny", "--data", "digits8", "--steps", "4", "--out", "run"]
-    for more in ([], ["--more", "2"]):
-        torchrun = ["-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_addr", "127.0.0.1"]
-        command = [sys.executable, *torchrun, "--master_port", free_port(), *words, *more]
-        done = subprocess.run(command, env=settings, capture_output=True, text=True, timeout=120)
-        assert done.returncode == 0, done.stderr
-    assert "going on at step 4 of 6" in done.stderr
+    words = ("images", "--size", "tiny", "--data", "digits8", "--steps", "4", "--out", "run")
+    on_two(*words)
+    assert "going on at step 4 of 6" in on_two(*words, "--more", "2").stderr

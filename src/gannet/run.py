@@ -538,7 +538,7 @@ def _same_data(facts: dict[str, Any], record: dict[str, Any], try_: str) -> None
         now = facts.get(key, {})
         if now.get("more", {}).get("sha256") != then.get("more", {}).get("sha256"):
             raise Wrong("the pictures are not those that the run began with", got=key, try_=try_)
-        for word in then.keys() - {"more"}:
+        for word in (word for word in then if word != "more"):
             if now.get(word) != then[word]:
                 raise Wrong(
                     f"the data are not those that the run began with: {word} of {key} was {then[word]!r}",
@@ -775,30 +775,11 @@ def _draw(where: Path, objective: Any, made: recipe.Recipe, examples: int) -> No
     save_picture(images.grid(drawn), where / "samples" / f"{examples:09d}.png")
 
 
-def save_picture(x_HWC: np.ndarray, path: Path) -> None:
-    """One picture (H, W, 1, 3 or 4), bytes, as a PNG."""
+def as_image(x_HWC: np.ndarray) -> Any:
+    """A picture (H, W, 1, 3 or 4) of bytes as Pillow has it."""
     from PIL import Image
 
-    buffer = io.BytesIO()
-    Image.fromarray(x_HWC[..., 0] if x_HWC.shape[-1] == 1 else x_HWC).save(buffer, format="PNG")
-    write_bytes(path, buffer.getvalue())
-
-
-def _finish(where: Path, record: dict[str, Any], made: recipe.Recipe, seconds: float) -> None:
-    """The GIF of its learning, and the model card."""
-    from PIL import Image
-
-    _draw(where, made.objective, made, record["examples"])
-    frames = [on_white(Image.open(path)) for path in sorted((where / "samples").glob("[0-9]*.png"))]
-    film, times = io.BytesIO(), [150] * (len(frames) - 1) + [2500]
-    frames[0].save(film, format="GIF", save_all=True, append_images=frames[1:], duration=times, loop=0)
-    write_bytes(where / "samples" / "learning.gif", film.getvalue())
-    write_bytes(where / "samples" / "last.png", (where / "samples" / f"{record['examples']:09d}.png").read_bytes())
-    # What is written once the end is reached, so that the card can be written again with scores.
-    chosen = {"half_life": record["half_life"]} if "half_life" in record else {}
-    record = record | {"trained": {"seconds": round(seconds, 1), **chosen, **_watched(where)}}
-    write_json(where / "recipe.json", record)
-    write_text(where / "README.md", card.write(record, None, _looked(where)))
+    return Image.fromarray(x_HWC[..., 0] if x_HWC.shape[-1] == 1 else x_HWC)
 
 
 def on_white(picture: Any) -> Any:
@@ -808,3 +789,32 @@ def on_white(picture: Any) -> Any:
     if picture.mode != "RGBA":
         return picture
     return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
+
+
+def save_picture(x_HWC: np.ndarray, path: Path) -> None:
+    """One picture (H, W, 1, 3 or 4), bytes, as a PNG."""
+    buffer = io.BytesIO()
+    as_image(x_HWC).save(buffer, format="PNG")
+    write_bytes(path, buffer.getvalue())
+
+
+def save_gif(frames: list[Any], milliseconds: int | list[int], path: Path) -> None:
+    """Pillow's pictures of one size as a GIF that begins again and again."""
+    buffer = io.BytesIO()
+    frames[0].save(buffer, format="GIF", save_all=True, append_images=frames[1:], duration=milliseconds, loop=0)
+    write_bytes(path, buffer.getvalue())
+
+
+def _finish(where: Path, record: dict[str, Any], made: recipe.Recipe, seconds: float) -> None:
+    """The GIF of its learning, and the model card."""
+    from PIL import Image
+
+    _draw(where, made.objective, made, record["examples"])
+    frames = [on_white(Image.open(path)) for path in sorted((where / "samples").glob("[0-9]*.png"))]
+    save_gif(frames, [150] * (len(frames) - 1) + [2500], where / "samples" / "learning.gif")
+    write_bytes(where / "samples" / "last.png", (where / "samples" / f"{record['examples']:09d}.png").read_bytes())
+    # What is written once the end is reached, so that the card can be written again with scores.
+    chosen = {"half_life": record["half_life"]} if "half_life" in record else {}
+    record = record | {"trained": {"seconds": round(seconds, 1), **chosen, **_watched(where)}}
+    write_json(where / "recipe.json", record)
+    write_text(where / "README.md", card.write(record, None, _looked(where)))

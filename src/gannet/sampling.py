@@ -5,19 +5,17 @@ Shapes: N pictures, Z numbers of noise, C channels, H = W pixels, F frames.
 
 from __future__ import annotations
 
-import io
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from gannet.data import images, pictures
 from gannet.errors import Wrong
-from gannet.files import write_bytes, write_json
-from gannet.run import Run, check_truncation, on_white, save_picture
+from gannet.files import write_json
+from gannet.run import Run, as_image, check_truncation, on_white, save_gif, save_picture
 
 NOTE = "drawn.json"  # by which a folder of ours is known
 FRAMES = 24  # from one picture of a film to the next
@@ -97,19 +95,11 @@ def film_into(
     x_NCHW = run.objective.paint(between(run.objective.noises(n, seed) * truncation, FRAMES), y_N)
     times = max(1, 256 // x_NCHW.shape[-1])
     big = images.straight(images.to_bytes(x_NCHW)).repeat_interleave(times, 2).repeat_interleave(times, 3)
-    shown = [on_white(_image(picture)) for picture in big.permute(0, 2, 3, 1).contiguous().numpy()]
+    shown = [on_white(as_image(picture)) for picture in big.permute(0, 2, 3, 1).contiguous().numpy()]
     write_json(folder / NOTE, {"run": str(run.folder), "film": n, "seed": seed, "class": label, "truncation": truncation})
-    stream, delay = io.BytesIO(), 1000 // PER_SECOND
-    shown[0].save(stream, format="GIF", save_all=True, append_images=shown[1:], duration=delay, loop=0)
-    write_bytes(folder / "film.gif", stream.getvalue())
+    save_gif(shown, 1000 // PER_SECOND, folder / "film.gif")
     _mp4([np.asarray(frame.convert("RGB")) for frame in shown], folder / "film.mp4")
     return folder / "film.gif", folder / "film.mp4"
-
-
-def _image(x_HWC: np.ndarray) -> Any:
-    from PIL import Image
-
-    return Image.fromarray(x_HWC[..., 0] if x_HWC.shape[-1] == 1 else x_HWC)
 
 
 def _mp4(frames_HWC: list[np.ndarray], path: Path) -> None:

@@ -111,7 +111,7 @@ def is_place(data: str) -> bool:
 
 
 def read(place: str | Path, pixels: int | None = None, *, quiet: bool = False) -> Gallery:
-    """Read a folder or a zip of pictures, once per process as long as its own time of change stays the same.
+    """Read a folder or a zip of pictures, once per process as long as nothing in it changes.
 
     Args:
         place: the folder or zip
@@ -126,7 +126,7 @@ def read(place: str | Path, pixels: int | None = None, *, quiet: bool = False) -
         raise Wrong("pictures can be made of 8 to 128 pixels", got=f"{pixels} pixels", try_="--pixels 64", usage=True)
     path = Path(place).expanduser()
     try:
-        stamp = path.stat().st_mtime_ns
+        stamp = _stamp(path)
     except (OSError, ValueError) as error:
         raise Wrong(
             "there is no such folder or zip", got=shown(str(place)), try_="the folder that holds the pictures"
@@ -134,8 +134,20 @@ def read(place: str | Path, pixels: int | None = None, *, quiet: bool = False) -
     return _read(path.absolute(), stamp, pixels, quiet)
 
 
+def _stamp(path: Path) -> str:
+    """What changes when a file comes, goes or is written (behind a link to a folder, nothing is looked at)."""
+    marks = [(str(path), path.stat().st_mtime_ns, path.stat().st_size)]
+    for folder, inside, names in os.walk(path):
+        inside.sort()
+        for name in sorted(names):
+            with contextlib.suppress(OSError):  # a link to nothing
+                found = os.stat(os.path.join(folder, name))
+                marks.append((os.path.join(folder, name), found.st_mtime_ns, found.st_size))
+    return hashlib.sha256(repr(marks).encode()).hexdigest()
+
+
 @functools.lru_cache(maxsize=2)
-def _read(path: Path, stamp: int, pixels: int | None, quiet: bool) -> Gallery:
+def _read(path: Path, stamp: str, pixels: int | None, quiet: bool) -> Gallery:
     left_out: list[tuple[str, str]] = []
     with _files(path, left_out) as (files, others):
         if not files:
