@@ -139,6 +139,37 @@ def test_differences_in_the_loss_are_the_naive_ones() -> None:
     assert seen["penalty"] > 0
 
 
+@pytest.mark.parametrize("side", ["real", "fake"])
+@pytest.mark.parametrize("penalty", ["exact", "differences"])
+def test_one_side_alone_is_penalised_where_asked(side: str, penalty: str) -> None:
+    """R1 + R2 is R1 alone plus R2 alone; and R1 alone is the exact slope at real pictures, times gamma / 2."""
+    losses, example = {}, batch(16)
+    for sides in ("both", "real", "fake"):
+        objective = small(penalty=penalty, gamma=3.0, penalised=sides, share=1, sigma=0.01)
+        awaken(objective)
+        values, *_ = objective.loss("critic", example, Rng(0, 0, "critic"))
+        losses[sides] = (values.detach() - objective.contest.critic(*logits_of(objective, example))).mean().item()
+    if penalty == "exact":
+        assert losses["both"] == pytest.approx(losses["real"] + losses["fake"], rel=1e-4)
+    objective = small(gamma=3.0)
+    awaken(objective)
+    shown = example.x_NCHW if side == "real" else objective.draw(16, None, Rng(0, 0, "critic"), torch.device("cpu"))
+    exact = 1.5 * gan.zero_centred(objective.critic, shown, None).mean().item()
+    assert losses[side] == pytest.approx(exact, rel=1e-4 if penalty == "exact" else 0.5)
+
+
+def logits_of(objective: gan.Gan, example: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    """Of the real and of the drawn pictures of a critic's turn."""
+    with torch.no_grad():
+        fake = objective.draw(len(example.x_NCHW), None, Rng(0, 0, "critic"), torch.device("cpu"))
+        return objective.critic(example.x_NCHW), objective.critic(fake)
+
+
+def test_unknown_sides() -> None:
+    with pytest.raises(ValueError, match="penalised is 'neither'"):
+        small(penalised="neither")
+
+
 def test_the_penalty_is_float32_under_autocast() -> None:
     # One step so small that bfloat16 logits (8 bits) cannot hold their difference; real pictures only, which are
     # the same in both precisions.

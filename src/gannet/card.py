@@ -18,7 +18,8 @@ def write(record: dict[str, Any], evaluation: dict[str, Any] | None = None, pref
     arguments = "\n".join(f"| {key} | {value} |" for key, value in record["arguments"].items())
     sizes = ", ".join(f"{name} {number:,}" for name, number in record["parameters"].items())
     drawn = record["examples"] / max(trained["seconds"], 1e-9)
-    classes = f"{len(facts['classes'])} classes: {', '.join(facts['classes'])}" if facts["classes"] else "no classes"
+    names = facts["classes"] if len(facts["classes"]) <= 100 else [*facts["classes"][:3], "…", facts["classes"][-1]]
+    classes = f"{len(facts['classes'])} classes: {', '.join(names)}" if names else "no classes"
     return f"""# {record["recipe"]}: {facts["name"]}
 
 ![what it draws](samples/last.png)
@@ -94,9 +95,9 @@ def _scores(evaluation: dict[str, Any] | None) -> str:
 
 {about(evaluation)}
 
-![nearest neighbours](samples/closest.png)
+![a closer look](samples/closest.png)
 
-The drawn pictures nearest to a training picture (top), that picture, and the nearest test picture (bottom).
+{evaluation["picture"]}
 """
 
 
@@ -117,8 +118,8 @@ def about(evaluation: dict[str, Any]) -> str:
     return (
         f"Weights: {evaluation['weights']} (step {evaluation['step']:,}). n pictures drawn with each of the seeds "
         f"{', '.join(map(str, evaluation['seeds']))}: mean ± standard deviation; with the first alone where none stands. "
-        f'"real" is what {floor["data"]} gets in their place. Reference: {reference["data"]}, all {reference["items"]:,} for '
-        f"fid, classes and copies, n of them for the rest. "
+        f'"real" is what {floor["data"]} gets in their place. Reference: {reference["data"]}, '
+        f"all {reference['items']:,} for {reference['of']}. "
         f"Features: {net['name']}, {net['layer']}, sha256 {net['sha256'][:12]}; {net['note']}."
     )
 
@@ -129,7 +130,7 @@ def _watched(trained: dict[str, Any]) -> str:
     (name, last), *_ = ((key, value) for key, value in trained["last"].items() if key != "step")
     best, life = trained["best"], trained.get("half_life")
     return (
-        f"While training, on 2,000 pictures (for following a run only): {name} {last:.4f} at the end, "
+        f"While training, on fewer pictures (for following a run only): {name} {last:.4f} at the end, "
         f"{best[name]:.4f} at best, at step {best['step']:,}. The last weights are judged unless said otherwise.\n"
         + (f"Their average, chosen of several by that score, has a half-life of {life:,.0f} examples.\n" if life else "")
     )

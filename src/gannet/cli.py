@@ -389,6 +389,7 @@ def data(words: list[str]) -> None:
             size = sum(file.size for file in entry.files) / 1e6
             print(f"{entry.name:16}{catalog.status(entry.name):10}{size:7.1f} MB  {entry.licence:14}{entry.summary}")
         print(f"{'digits8':16}{'embedded':10}{0.0:7.1f} MB  {'CC BY 4.0':14}scikit-learn's 1,797 digits of 8x8 pixels")
+        print(f"{'stacked-mnist':16}{'made':10}{0.0:7.1f} MB  {'':14}three at a time of mnist in colour, 1,000 modes")
         return
     if given["name"] is None:
         raise Wrong("which data set?", try_="gannet data get mnist", usage=True)

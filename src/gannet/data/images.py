@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import itertools
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -151,7 +152,8 @@ def straight(x_NCHW: torch.Tensor) -> torch.Tensor:
 
 
 def load(name: str, split: str = "train", pixels: int | None = None) -> Images:
-    """A set of pictures: a folder or zip of one's own, or mnist, fashion-mnist, emoji, digits8 (embedded), bars.
+    """A set of pictures: a folder or zip of one's own, or mnist, fashion-mnist, emoji, digits8 (embedded), bars, or three at a
+    time of a grey one: stacked-mnist, stacked-digits8 …
 
     A folder's pictures become squares of `pixels`; named sets come as they are: of 28, 64 (emoji) or 8 pixels. Where mnist is
     neither cached nor to be reached, digits8 stands in for it and one line on stderr says so.
@@ -171,6 +173,8 @@ def _read(name: str, split: str, pixels: int | None) -> Images:
         return pictures.read(name, pixels).split(split)
     if name == "digits8":
         return _digits8(split)
+    if name in STACKS:
+        return stacked(_read(name.removeprefix("stacked-"), split, None))
     if name == "bars":
         x, y = toys.bars(2000 if split == "train" else 500, seed=0 if split == "train" else 1)
         return Images(x, y, ["across", "down"], name=name, split=split, licence="CC0", source="drawn by gannet")
@@ -201,7 +205,8 @@ def _tell_once(line: str) -> None:
     print(line, file=sys.stderr)
 
 
-NAMES = ("mnist", "fashion-mnist", "emoji", "digits8", "bars")
+STACKS = ("stacked-mnist", "stacked-fashion-mnist", "stacked-digits8", "stacked-bars")
+NAMES = ("mnist", "fashion-mnist", "emoji", "digits8", "bars", *STACKS)
 
 
 def _digits8(split: str) -> Images:
@@ -215,6 +220,25 @@ def _digits8(split: str) -> Images:
     source = "E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, UCI, 1998, as embedded in scikit-learn"
     classes = [str(i) for i in range(10)]
     return Images(x[cut], y[cut], classes, name="digits8", split=split, licence="CC BY 4.0", source=source)
+
+
+STACKED = {"train": 128_000, "test": 26_000}  # as in VEEGAN's and PacGAN's protocol
+
+
+def stacked(grey: Images) -> Images:
+    """Three pictures of a grey set with K classes as red, green and blue: K³ classes, 1,000 of digits.
+
+    Metz et al. 2017 (arXiv 1611.02163, section 3.3), with 128,000 pictures to learn from as in VEEGAN (Srivastava et al. 2017,
+    arXiv 1705.07761). Each channel's picture is drawn evenly from all and on its own; class K²·red + K·green + blue.
+    """
+    assert grey.labels_N is not None
+    n, k = STACKED[grey.split], len(grey.classes)
+    which_N3 = Rng(0, 0, f"stacked {grey.split}").integers(len(grey), 3 * n).view(n, 3)
+    y_N = (grey.labels_N[which_N3] * torch.tensor([k * k, k, 1])).sum(1)
+    between = "" if max(map(len, grey.classes)) == 1 else "+"
+    names = [between.join(triple) for triple in itertools.product(grey.classes, repeat=3)]
+    words = {"split": grey.split, "licence": grey.licence, "source": f"three at a time of {grey.source}"}
+    return Images(grey.x_NCHW[which_N3, 0], y_N, names, name=f"stacked-{grey.name}", **words)
 
 
 def read_idx(path: Path) -> np.ndarray:

@@ -38,7 +38,7 @@ class Features:
         layer: which of its layers
         sha256: of its weights
         measure: byte pictures (N, C, H, W) -> features (N, D), float32
-        classify: features (N, D) -> class numbers (N,), or None where it knows no classes
+        logits: features (N, D) -> logits of the classes (N, K), or None where it knows no classes
         note: what to keep in mind when reading its scores
     """
 
@@ -46,8 +46,14 @@ class Features:
     layer: str
     sha256: str
     measure: Callable[[torch.Tensor], torch.Tensor]
-    classify: Callable[[torch.Tensor], torch.Tensor] | None = None
+    logits: Callable[[torch.Tensor], torch.Tensor] | None = None
     note: str = ""
+
+    @property
+    def classify(self) -> Callable[[torch.Tensor], torch.Tensor] | None:
+        """Features (N, D) -> class numbers (N,), or None where it knows no classes."""
+        logits = self.logits
+        return None if logits is None else lambda x_ND: logits(x_ND).argmax(1)
 
     def facts(self) -> dict[str, str]:
         """What a report says of it."""
@@ -80,7 +86,7 @@ def digits() -> Features:
         f"the {net.name.in_features} averages before the last layer",
         found,
         measure=lambda x: in_parts(net.features, x),
-        classify=lambda x_ND: net.name(x_ND).argmax(1),
+        logits=net.name,
         note=f"a classifier that is right on {record['test_accuracy']:.2%} of MNIST's test set",
     )
 
@@ -179,7 +185,7 @@ def choose(data: images.Images, wish: str = "auto") -> Features:
                 "the digit classifier takes grey pictures of 28 pixels", got=shape, try_="--features random", usage=True
             )
         # Elsewhere its features may serve, but what it takes for digits are none.
-        return digits() if data.name == "mnist" else dataclasses.replace(digits(), classify=None)
+        return digits() if data.name == "mnist" else dataclasses.replace(digits(), logits=None)
     if wish == "random":
         return random(data.pixels, data.channels)
     if wish == "inception":

@@ -133,10 +133,15 @@ class Pictures:
         scores |= copied
         report: dict[str, Any] = {
             "features": net.facts(),
-            "reference": {"data": f"{self.train.name}/{self.train.split}", "items": len(self.train)},
+            "reference": {
+                "data": f"{self.train.name}/{self.train.split}",
+                "items": len(self.train),
+                "of": "fid, classes and copies, n of them for the rest",
+            },
             "floor": {"data": f"{self.test.name}/{self.test.split}", "items": n},
             "n": n,
             "seeds": list(range(seed, seed + DRAWS)),
+            "picture": "The drawn pictures nearest to a training one (top), that one, and the nearest test picture (bottom).",
         }
         if net.classify is not None and judge.mix_K is not None:
             sides = {"drawn": drawn_ND[0], "test": test_ND}

@@ -22,6 +22,7 @@ from gannet.objectives import Loss, Player, follow
 from gannet.objectives.augment import NUMBERS
 from gannet.rng import Rng
 
+SIDES = {"both": (0, 1), "real": (0,), "fake": (1,)}  # of a pair
 CHUNK = 64  # pictures that are drawn at once
 Logits = torch.Tensor
 Critic = Callable[[torch.Tensor, torch.Tensor | None], Logits]  # pictures (N, C, H, W), classes (N,) or None -> (N,)
@@ -128,6 +129,7 @@ class Gan:
         penalty: "differences" (R1 + R2 by finite differences), "exact" (R1 + R2 by double backward),
             "lipschitz" (WGAN-GP) or "none"
         gamma: weight of the penalty
+        penalised: whose slopes R1 and R2 hold down: "both", "real" (R1 alone) or "fake" (R2 alone)
         sigma: step of the finite differences, in units of the pictures' range [-1, 1]
         share: one example in `share` is penalised by finite differences
         again: the generator's turn goes on with the pictures that the critic has just judged and with the logits that it
@@ -152,6 +154,7 @@ class Gan:
         contest: Contest = relativistic,
         penalty: str = "differences",
         gamma: float = 0.1,
+        penalised: str = "both",
         sigma: float = 0.05,
         share: int = 8,
         again: bool = True,
@@ -170,6 +173,8 @@ class Gan:
     ):
         if penalty not in ("differences", "exact", "lipschitz", "none"):
             raise ValueError(f"penalty is {penalty!r}; it may be differences, exact, lipschitz or none")
+        if penalised not in SIDES:
+            raise ValueError(f"penalised is {penalised!r}; it may be {', '.join(SIDES)}")
         self.players = {
             "critic": Player(critic, rate=rate, betas=betas, clip=clip, make=make),
             "generator": Player(generator, rate=rate, betas=betas, clip=clip, make=make),
@@ -179,7 +184,7 @@ class Gan:
         self.chosen = torch.tensor(float(half_life), dtype=torch.float64)  # half-life of the one that is judged
         self.noise = cast(int, generator.noise)
         self.contest, self.penalty = contest, penalty
-        self.gamma, self.sigma, self.share = gamma, sigma, share
+        self.gamma, self.sigma, self.share, self.sides = gamma, sigma, share, SIDES[penalised]
         self.again = again
         self.augment, self.target, self.ramp, self.most = augment, target, ramp, most
         self.strength = torch.zeros(())  # probability of augmentation; a tensor so that a resume restores it
@@ -257,7 +262,7 @@ class Gan:
         with torch.set_grad_enabled(self.again):
             drawn = self.draw(n, y_N, rng, real.device).float()
         fake = drawn.detach()
-        part, near = (real[some], fake[some]), []
+        part, near = [(real[some], fake[some])[side] for side in self.sides], []
         if self.penalty == "differences":
             noise = [rng.normal(*x.shape).to(x.device) for x in part]
             near = [x + self.sigma * n for x, n in zip(part, noise, strict=True)]
@@ -284,16 +289,16 @@ class Gan:
                     logits = [*logits[:2], *self.judge(beside)]
                     here = self.judge([(self.changed(x, change_B), y_B) for x in part])
                 else:
-                    here = [logits[0][some], logits[1][some]]
+                    here = [logits[side][some] for side in self.sides]
                 slopes = [squared_slope(a, b, self.sigma) for a, b in zip(logits[2:], here, strict=True)]
                 penalty = torch.zeros_like(contest)
-                penalty[some] = (slopes[0] + slopes[1]) * (n / len(slopes[0]) / 2)
+                penalty[some] = torch.stack(slopes).sum(0) * (n / len(slopes[0]) / 2)
             elif self.penalty == "exact":
 
                 def critic(x: torch.Tensor, y: torch.Tensor | None) -> Logits:
                     return self.critic(self.changed(x, change), y)
 
-                penalty = (zero_centred(critic, real, y_N) + zero_centred(critic, fake, y_N)) / 2
+                penalty = torch.stack([zero_centred(critic, (real, fake)[side], y_N) for side in self.sides]).sum(0) / 2
             else:
                 penalty = lipschitz(self.critic, groups[0][0], groups[1][0], y_N, rng.uniform(n).to(real.device))
         seen |= {"contest": contest.detach().mean(), "penalty": penalty.detach().mean()}
