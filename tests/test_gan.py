@@ -328,3 +328,41 @@ def test_the_average_that_scores_best_is_chosen() -> None:
     assert other.average is other.averages[1] and other.average.finish.bias.mean().item() == bias[1]
     assert objective.choose(lambda: objective.average.finish.bias.mean().item()) == 50
     assert small(half_life=7).choose(lambda: 0.0) == 7
+
+
+def test_courses_steer_what_they_name_and_survive_a_resume() -> None:
+    courses = {
+        "gamma": gan.Course(1.0, 0.1, 1000),
+        "beta2": gan.Course(0.9, 0.99, 1000),
+        "strength": gan.Course(0.0, 0.5, 1000),
+        "half_life": gan.Course(1.0, 400.0, 1000),
+    }
+    objective = small(courses=courses, augment=lambda x, u, p: x, half_life=400.0)
+
+    def now() -> list[float]:
+        objective.loss("critic", batch(), Rng(0, 0, "critic"))
+        beta = objective.players["critic"].optimizer.param_groups[0]["betas"][1]
+        return [objective.gamma, beta, float(objective.strength)]
+
+    assert now() == pytest.approx([1.0, 0.9, 0.0])
+    objective.after(0.5, 500)
+    assert now() == pytest.approx([0.55, 0.945, 0.25])
+    kept = copy.deepcopy(checkpoint.pack(objective))
+    objective.after(1.0, 2000)
+    assert now() == pytest.approx([0.1, 0.99, 0.5])
+    checkpoint.unpack(objective, kept)
+    assert now() == pytest.approx([0.55, 0.945, 0.25])
+
+
+def test_the_averages_length_follows_its_course() -> None:
+    objective = small(half_life=400.0, courses={"half_life": gan.Course(1.0, 1.0, 10)})
+    with torch.no_grad():
+        for parameter in objective.generator.parameters():
+            parameter.add_(1.0)
+    objective.after(0.5, 1000)  # a half-life of one picture: a thousand pictures later nothing of the old is left
+    assert all(torch.equal(a, b) for a, b in zip(objective.average.parameters(), objective.generator.parameters(), strict=True))
+
+
+def test_unknown_course() -> None:
+    with pytest.raises(ValueError, match="no course changes colour"):
+        small(courses={"colour": gan.Course(0, 1, 10)})

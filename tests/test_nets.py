@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from gannet.nets import dcgan, dense, images
+from gannet.nets import dcgan, dense, images, r3gan
 from gannet.nets.residual import Block, Resize, Trunk, halvings
 
 
@@ -109,3 +109,55 @@ def test_noise_and_class_are_used() -> None:
     critic = images.Critic(8, 1, classes=3, width=8)
     nn.init.normal_(critic.judge.weight)
     assert not torch.allclose(critic(x, y), critic(x, y + 1))
+
+
+def test_r3gan_has_the_published_number_of_weights() -> None:
+    """The CIFAR-10 preset with classes: 20.78 and 21.28 million, counted in the authors' code."""
+    preset = r3gan.PRESETS["cifar-10"]
+    with torch.device("meta"):
+        shape = {"widths": preset.widths, "blocks": preset.blocks, "groups": preset.groups, "classes": 10}
+        nets = r3gan.Generator(32, 3, **shape), r3gan.Critic(32, 3, **shape)
+    assert [round(sum(p.numel() for p in net.parameters()) / 1e6, 2) for net in nets] == [20.78, 21.28]
+
+
+@pytest.mark.parametrize("name", r3gan.PRESETS)
+def test_r3gan_presets_fit_their_pixels(name: str) -> None:
+    preset = r3gan.PRESETS[name]
+    assert r3gan.spare(preset.pixels, preset.widths) == 0
+    assert all(2 * width % group == 0 for width, group in zip(preset.widths, preset.groups, strict=True))
+
+
+@pytest.mark.parametrize("pixels", [8, 28, 32])
+@pytest.mark.parametrize("classes", [0, 10])
+def test_r3gan_nets(pixels: int, classes: int) -> None:
+    stages = r3gan.count(pixels)
+    shape = {"widths": (16,) * stages, "blocks": 1, "groups": (2,) * stages, "classes": classes}
+    generator, critic = r3gan.Generator(pixels, 3, **shape), r3gan.Critic(pixels, 3, **shape)
+    y = torch.tensor([0, 1, 2]) if classes else None
+    x = generator(torch.randn(3, 64), y)
+    assert x.shape == (3, 3, pixels, pixels)
+    assert critic(x, y).shape == (3,)
+    with pytest.raises(ValueError, match="stages make pictures of up to"):
+        r3gan.Critic(2 * pixels, 3, **shape)
+
+
+def test_r3gans_filter_against_loops() -> None:
+    """Half the size: weights 1, 2, 1 either way at every second pixel. Twice the size: zeros between, then four times that."""
+    x, line = torch.randn(1, 2, 4, 4), [0.25, 0.5, 0.25]
+
+    def naive(x: torch.Tensor, i: int, j: int, c: int) -> float:
+        inside = [(a, b) for a in range(3) for b in range(3) if 0 <= i + a - 1 < x.shape[2] and 0 <= j + b - 1 < x.shape[3]]
+        return sum(line[a] * line[b] * x[0, c, i + a - 1, j + b - 1].item() for a, b in inside)
+
+    half, twice = r3gan.Filtered(2, 2, up=False)(x), r3gan.Filtered(2, 2, up=True)(x)
+    between = torch.zeros(1, 2, 8, 8)
+    between[:, :, ::2, ::2] = 4 * x
+    for c in range(2):
+        assert half[0, c].flatten().tolist() == pytest.approx([naive(x, i, j, c) for i in (0, 2) for j in (0, 2)], abs=1e-6)
+        found = twice[0, c].flatten().tolist()
+        assert found == pytest.approx([naive(between, i, j, c) for i in range(8) for j in range(8)], abs=1e-6)
+
+
+def test_r3gans_blocks_begin_as_the_identity() -> None:
+    x = torch.randn(2, 8, 5, 5)
+    assert torch.equal(r3gan.Bottleneck(8, 2, 4)(x), x)

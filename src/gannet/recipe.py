@@ -44,6 +44,11 @@ def inverse_root(progress: float, examples: int, *, warm: int = 1_000, steady: i
     return min(1.0, examples / warm, math.sqrt(steady / max(examples, 1))) * cosine(progress, warm=0, floor=floor)
 
 
+def eased(decay: int, *, floor: float = 0.25) -> Callable[[float, int], float]:
+    """The peak learning rate, falling as half a cosine to `floor` over `decay` examples and constant from there (R3GAN)."""
+    return lambda progress, examples: cosine(examples / decay, warm=0, floor=floor)
+
+
 def constant(progress: float, examples: int = 0) -> float:
     """The peak learning rate all the way, as the older papers train."""
     return 1.0

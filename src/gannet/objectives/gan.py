@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -119,6 +119,18 @@ def suggest_gamma(pixels: int, channels: int, batch: int) -> float:
     return round(0.3 * channels * (wide / 28) ** 3.9 * math.sqrt(32 / batch), 6)
 
 
+@dataclass(frozen=True)
+class Course:
+    """A number that goes from `first` to `last` by half a cosine over `decay` examples and then stays."""
+
+    first: float
+    last: float
+    decay: int
+
+    def __call__(self, examples: int) -> float:
+        return self.last + (self.first - self.last) * (1 + math.cos(math.pi * min(examples / self.decay, 1))) / 2
+
+
 class Gan:
     """The contest of a generator and a critic.
 
@@ -144,6 +156,8 @@ class Gan:
         half_life: of the generator's running average, in examples; early on at most a twentieth of those seen; 0: no average
         others: half-lives of more averages, of which `choose` takes one in the end: which length is best nobody knows before
         classes: how many, or 0
+        courses: what changes with the examples seen, of gamma, beta2 (of both players), half_life and strength (the
+            probability of augmentation, which then follows no critic); R3GAN changes them all
     """
 
     def __init__(
@@ -169,6 +183,7 @@ class Gan:
         half_life: float = 20_000,
         others: Sequence[float] = (),
         classes: int = 0,
+        courses: Mapping[str, Course] | None = None,
         make: Callable[..., torch.optim.Optimizer] | None = None,
     ):
         if penalty not in ("differences", "exact", "lipschitz", "none"):
@@ -191,6 +206,9 @@ class Gan:
         #: pictures, classes, their augmentation, logits of the real ones
         self.judged: tuple[torch.Tensor, torch.Tensor | None, Change, Logits] | None = None
         self.critic_steps, self.half_life, self.classes = critic_steps, half_life, classes
+        self.courses = dict(courses or {})
+        if unknown := self.courses.keys() - {"gamma", "beta2", "half_life", "strength"}:
+            raise ValueError(f"no course changes {', '.join(sorted(unknown))}")
         self.seen = torch.zeros((), dtype=torch.int64)  # examples behind the average; a tensor so that a resume restores it
         # Batch statistics would leak between real and generated examples that go through the critic together.
         self.joint = not any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in critic.modules())
@@ -222,7 +240,19 @@ class Gan:
         """n pictures from the generator that is being trained."""
         return self.generator(rng.normal(n, self.noise).to(device), y_N)
 
+    def steer(self) -> None:
+        """Set what changes with the examples seen."""
+        now = {name: course(int(self.seen)) for name, course in self.courses.items()}
+        self.gamma = now.get("gamma", self.gamma)
+        if "strength" in now:
+            self.strength.fill_(now["strength"])
+        if "beta2" in now:
+            for player in self.players.values():
+                for group in player.optimizer.param_groups:
+                    group["betas"] = (group["betas"][0], now["beta2"])
+
     def loss(self, player: str, batch: Any, rng: Rng) -> Loss:
+        self.steer()
         real, y_N = batch
         y_N = y_N if self.classes else None
         if player == "generator":
@@ -277,8 +307,9 @@ class Gan:
         self.judged = (drawn, y_N, change, logits[0].detach()) if self.again else None
         contest = self.contest.critic(logits[0], logits[1])
         seen = {"real": logits[0].detach().mean(), "fake": logits[1].detach().mean()}
-        if self.augment is not None:
+        if self.augment is not None and "strength" not in self.courses:
             self.adapt(logits[0].detach(), logits[1].detach(), rng.world)
+        if self.augment is not None:
             seen["augmented"] = self.strength.clone()
         if self.penalty == "none":
             return contest, None, seen
@@ -313,8 +344,10 @@ class Gan:
         return list(self.critic(x, y).float().split([len(x) for x, _ in groups]))
 
     def after(self, progress: float, examples: int) -> None:
+        course = self.courses.get("half_life")
         for life, average in self.averages.items():
-            follow(average, self.generator, life, self.seen.clone(), examples)
+            length = life if course is None or life != self.half_life else course(examples)
+            follow(average, self.generator, length, self.seen.clone(), examples)
         self.seen.fill_(examples)
 
     def choose(self, score: Callable[[], float]) -> float:
