@@ -41,7 +41,7 @@ Drawn by the generator's running average from fixed noise, unpicked. How it lear
 ## Scores
 
 {_scores(evaluation)}
-{_watched(trained)}
+{_watched(trained)}{_set_back(record)}
 ## Preflight
 
 {_looked_over(preflight)}
@@ -124,6 +124,14 @@ def about(evaluation: dict[str, Any]) -> str:
     )
 
 
+def _set_back(record: dict[str, Any]) -> str:
+    """What went wrong and was undone."""
+    return "".join(
+        f"It collapsed at step {one['at']:,} ({one['why']}) and went on from step {one['to']:,} at half the rate.\n"
+        for one in record.get("setbacks", ())
+    )
+
+
 def _watched(trained: dict[str, Any]) -> str:
     if "best" not in trained:
         return ""
@@ -132,5 +140,6 @@ def _watched(trained: dict[str, Any]) -> str:
     return (
         f"While training, on fewer pictures (for following a run only): {name} {last:.4f} at the end, "
         f"{best[name]:.4f} at best, at step {best['step']:,}. The last weights are judged unless said otherwise.\n"
+        + (f"{trained['trend'][:1].upper()}{trained['trend'][1:]}.\n" if "trend" in trained else "")
         + (f"Their average, chosen of several by that score, has a half-life of {life:,.0f} examples.\n" if life else "")
     )

@@ -125,6 +125,7 @@ def train(words: list[str]) -> None:
         precision: Literal["float32", "bfloat16"] = "float32",
         skip: tyro.conf.UseAppendAction[tuple[str, ...]] = (),
         start: str | None = None,
+        until: str | None = None,
     ) -> None:
         """Train a recipe.
 
@@ -138,6 +139,7 @@ def train(words: list[str]) -> None:
             precision: of the forward and backward pass; weights are float32 always
             skip: NAME=reason: leave out a preflight check, and write the reason into the run; all=reason leaves out all
             start: a run whose nets the new run begins with, where sizes are the same: fine-tuning
+            until: stop as soon as the watched score is low enough, as in --until 'fid<0.5'
         """
 
     given = _of_recipe("train", words, shared)

@@ -50,6 +50,11 @@ def checkpoint(folder: Path, step: int) -> Path:
     return folder / "resume" / f"{step:09d}.pt"
 
 
+def good(folder: Path) -> Path:
+    """Where the last checkpoint lies whose score was no collapse."""
+    return folder / "resume" / "good.pt"
+
+
 def checkpoints(folder: Path) -> list[Path]:
     """The complete checkpoints, oldest first."""
     return sorted((folder / "resume").glob("[0-9]*.pt"))

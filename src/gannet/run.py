@@ -7,7 +7,7 @@ metrics.jsonl      numbers, a line per interval
 preflight.json     what was looked at before it began
 evaluation.json    what `gannet evaluate` measured
 samples/           what it drew from the same noise while it learnt, and a GIF of that
-resume/STEP.pt     everything that going on needs
+resume/STEP.pt     everything that going on needs; resume/good.pt is the last whose score was no collapse
 README.md          the model card
 """
 
@@ -44,7 +44,8 @@ from gannet import __version__, card, folders, preflight, recipe
 from gannet.data import Ledger, images, keeping
 from gannet.errors import Wrong
 from gannet.files import write_bytes, write_json, write_text
-from gannet.training import checkpoint, loop
+from gannet.rng import number as mixed
+from gannet.training import checkpoint, guard, loop
 from gannet.training.engine import Engine
 from gannet.training.log import Log, whole_lines
 
@@ -52,11 +53,28 @@ FRAMES = 48  # pictures in `samples/`, spread evenly over the run
 KEPT = 2  # checkpoints in `resume/`
 SCORED = 16  # times that the cheap score is taken, evenly over the run …
 SCORED_APART = 5_000  # … but with at least so many examples between
+ABOUT = ("step", "examples", "seconds")  # what a line of metrics.jsonl says beside its numbers
 WEIGHTS = {"last": "model.safetensors", "best": "best.safetensors"}
 
 
 class Stopped(Wrong):
     """A signal asked the run to stop; everything is saved."""
+
+
+class Collapsed(Exception):
+    """The watched score says that the run has collapsed: at which step, and why."""
+
+    def __init__(self, step: int, why: str):
+        super().__init__(f"collapsed at step {step}: {why}")
+        self.step, self.why = step, why
+
+
+class Reached(Exception):
+    """The score that was asked for is reached: at which step."""
+
+    def __init__(self, step: int):
+        super().__init__(f"reached at step {step}")
+        self.step = step
 
 
 class Run:
@@ -247,6 +265,7 @@ def train(
     precision: str = "float32",
     skip: dict[str, str] | None = None,
     start: str | Path | None = None,
+    until: str | None = None,
     command: str | None = None,
     **flags: Any,
 ) -> Run:
@@ -263,6 +282,7 @@ def train(
         precision: float32 or bfloat16
         skip: preflight checks to leave out, each with its reason, which is kept in the run; {"all": reason} leaves out all
         start: a run whose nets a new run begins with, as far as their sizes are the same: fine-tuning
+        until: stop where the watched score is low enough: "fid<0.5"
         command: what to write down as the command that made the run
         flags: the recipe's own arguments
 
@@ -271,11 +291,12 @@ def train(
 
     Raises:
         Wrong: for bad arguments, a preflight check that fails, data that cannot be had, a loss that is not finite, a full disk.
+            Also for a run that collapses a second time; after the first it goes on from its last good state by itself.
         Stopped: after SIGINT or SIGTERM, when everything has been saved.
     """
     where, _ = _train(
         name, minutes=minutes, steps=steps, out=out, new=new, more=more, offline=offline, precision=precision, skip=skip,
-        start=start, command=command, **flags,
+        start=start, until=until, command=command, **flags,
     )  # fmt: skip
     return load(where, trust=True)
 
@@ -292,6 +313,7 @@ def _train(
     precision: str = "float32",
     skip: dict[str, str] | None = None,
     start: str | Path | None = None,
+    until: str | None = None,
     command: str | None = None,
     **flags: Any,
 ) -> tuple[Path, recipe.Recipe | None]:
@@ -305,6 +327,9 @@ def _train(
     request |= {"steps": steps, "precision": precision}
     if start is not None:
         request["start"] = str(start)
+    if until is not None:
+        guard.target(until)
+        request["until"] = until
     if not chosen.shipped:  # an edited file is another recipe
         request["recipe_sha256"] = hashlib.sha256(chosen.path.read_bytes()).hexdigest()
     with contextlib.ExitStack() as stack:
@@ -520,8 +545,9 @@ def _call(chosen: recipe.Card, request: dict[str, Any]) -> str:
         "steps": None,
         "precision": "float32",
         "start": None,
+        "until": None,
     }
-    words = {**request["arguments"], **{key: request.get(key) for key in ("minutes", "steps", "precision", "start")}}
+    words = {**request["arguments"], **{key: request.get(key) for key in ("minutes", "steps", "precision", "start", "until")}}
     given = [f"{key}={value!r}" for key, value in words.items() if value != defaults[key]]
     return f"gannet.train({', '.join([repr(name), *given])})"
 
@@ -548,8 +574,8 @@ def _same_data(facts: dict[str, Any], record: dict[str, Any], try_: str) -> None
 
 
 def _go(where: Path, record: dict[str, Any], made: recipe.Recipe, engine: Engine) -> None:
-    """Train from the last checkpoint to the end, saving on the way."""
-    objective, steps, batch = made.objective, record["steps"], record["batch"]
+    """Train from the last checkpoint to the end, saving on the way; a collapse is undone once."""
+    objective, batch = made.objective, record["batch"]
     start = restore(where, objective, engine) if folders.checkpoints(where) else 0
     if start == 0 and "start" in record["request"]:
         words = begin_with(objective, record["request"]["start"], record["start_sha256"])
@@ -558,7 +584,55 @@ def _go(where: Path, record: dict[str, Any], made: recipe.Recipe, engine: Engine
     players = list(objective.players)
     if engine.first:
         print(f"{where}: {_headline(record, made, start, engine)}", file=sys.stderr)
-    log = Log(where / "metrics.jsonl", steps=steps, batch=batch, start=start, players=players, quiet=not engine.first)
+    while True:
+        words = {"steps": record["steps"], "batch": batch, "start": start, "players": players}
+        log = Log(where / "metrics.jsonl", **words, quiet=not engine.first)
+        try:
+            with contextlib.closing(log):
+                _through(where, record, made, engine, log, start)
+        except Collapsed as collapse:
+            record, start = _set_back(where, record, objective, engine, collapse)
+            continue
+        except Reached as reached:
+            if engine.first:
+                print(f"{where}: {record['request']['until']} at step {reached.step} of {record['steps']}", file=sys.stderr)
+            record = record | {"steps": reached.step, "examples": reached.step * batch, "asked_for": record["steps"]}
+        break
+    steps = record["steps"]
+    several = made.evaluation is not None and len(getattr(objective, "averages", ())) > 1
+    if several and engine.first:
+        with log.apart():
+            record = record | {"half_life": objective.choose(lambda: next(iter(made.evaluation.quick(objective).values())))}
+        log.scored_at = -1  # what was scored may have been another average
+    if engine.first and made.evaluation is not None and log.scored_at < steps:
+        with log.apart():
+            found = made.evaluation.quick(objective)
+            keep_best(where, objective, steps, found)
+        log.score(steps, found)
+    if several or not folders.checkpoints(where) or folders.step_of(folders.checkpoints(where)[-1]) != steps:
+        if engine.first:
+            save_checkpoint(where, objective, steps)
+        engine.wait()
+    if engine.first:
+        spent = log.spent()
+        record = _finish(where, record, made, log.before + spent)
+        speed = f"{(steps - start) * batch / max(spent, 1e-9):,.0f} examples/s"
+        took = f"{spent / 60:.1f} min" + (f" and {log.scoring / 60:.1f} min of scoring" if log.scoring else "")
+        print(f"{where}: finished {steps} steps, {speed}, {took}{log.scored}", file=sys.stderr)
+        if "trend" in record["trained"]:
+            print(f"{where}: {record['trained']['trend']}", file=sys.stderr)
+
+
+def _through(where: Path, record: dict[str, Any], made: recipe.Recipe, engine: Engine, log: Log, start: int) -> None:
+    """Every step from `start` on, with what is written, drawn, scored and saved between.
+
+    Raises:
+        Collapsed, Reached: as the watched score says.
+    """
+    objective, steps, batch = made.objective, record["steps"], record["batch"]
+    setbacks = len(record.get("setbacks", ()))
+    watch = guard.Guard(scores_of(where)) if engine.first else guard.Guard()
+    goal = guard.target(record["request"]["until"]) if "until" in record["request"] else None
 
     def save(step: int, seen: dict[str, float] | None = None) -> None:
         if engine.first:
@@ -569,12 +643,28 @@ def _go(where: Path, record: dict[str, Any], made: recipe.Recipe, engine: Engine
         if engine.first:
             _draw(where, objective, made, step * batch)
 
-    def score(step: int, seen: dict[str, float] | None = None) -> None:
-        if engine.first and made.evaluation is not None and log.scored_at < step:
-            with log.apart():
-                found = made.evaluation.quick(objective)
+    def scored(step: int) -> tuple[str | None, bool]:
+        """Why the run has collapsed, if it has; and whether it has reached what was asked for."""
+        if made.evaluation is None or log.scored_at >= step:
+            return None, False
+        with log.apart():
+            found = made.evaluation.quick(objective)
+            why = watch.look(found)
+            if why is None:
                 keep_best(where, objective, step, found)
-            log.score(step, found)
+                write_bytes(folders.good(where), _checkpoint_bytes(objective, step))
+        log.score(step, found)
+        return why, goal is not None and why is None and goal.met(found)
+
+    def score(step: int, seen: dict[str, float]) -> None:
+        why, enough = engine.agree(lambda: scored(step))
+        if why is not None:
+            raise Collapsed(step, why)
+        if enough and step < steps:
+            raise Reached(step)
+
+    def schedule(progress: float, examples: int) -> float:
+        return made.schedule(progress, examples) * 0.5**setbacks
 
     with _asked_to_stop() as asked:
 
@@ -593,30 +683,60 @@ def _go(where: Path, record: dict[str, Any], made: recipe.Recipe, engine: Engine
         try:
             if start == 0:
                 draw(0)
+            # After a setback the same numbers would only lead there again.
+            seed = mixed(made.seed, "setback", setbacks) if setbacks else made.seed
             loop.fit(
-                objective, made.data, engine, batch=batch, steps=steps, schedule=made.schedule,
-                seed=made.seed, start=start, every=hooks,
-            )  # fmt: skip
+                objective, made.data, engine, batch=batch, steps=steps, schedule=schedule, seed=seed, start=start, every=hooks
+            )
         except loop.NotFinite as error:
             last = folders.checkpoints(where)
             good = f"the last good checkpoint is {last[-1]}" if last else "there was no checkpoint yet"
             raise loop.NotFinite(f"{error.what}; {good}", got=error.got, try_=error.try_) from error
-        finally:
-            log.close()
-        several = made.evaluation is not None and len(getattr(objective, "averages", ())) > 1
-        if several and engine.first:
-            with log.apart():
-                record = record | {"half_life": objective.choose(lambda: next(iter(made.evaluation.quick(objective).values())))}
-            log.scored_at = -1  # what was scored may have been another average
-        score(steps)  # unless that is done
-        if several or not folders.checkpoints(where) or folders.step_of(folders.checkpoints(where)[-1]) != steps:
-            save(steps)
+
+
+def _set_back(
+    where: Path, record: dict[str, Any], objective: Any, engine: Engine, collapse: Collapsed
+) -> tuple[dict[str, Any], int]:
+    """Go back to the last good state, once, at half the rate and with other random numbers; returns the record and the step.
+
+    Raises:
+        Wrong: where that has been done before, or there is no good state.
+    """
+    hint = "a lower --rate or a higher --gamma"
+    at = f"step {collapse.step} of {record['steps']}"
+    if record.get("setbacks") or not folders.good(where).is_file():
+        again = " again" if record.get("setbacks") else ""
+        kept = f"the best weights are kept: gannet sample {where} --weights best"
+        raise Wrong(f"the run in {where} has collapsed{again} at {at}: {collapse.why}; {kept}", try_=hint)
+
+    def back() -> dict[str, Any]:
+        state = torch.load(folders.good(where), map_location="cpu", weights_only=True)
+        # First the checkpoint, then the record: a kill between them only lets it collapse and be set back once more.
+        write_bytes(folders.checkpoint(where, state["step"]), folders.good(where).read_bytes())
+        for later in folders.checkpoints(where):
+            if folders.step_of(later) > state["step"]:
+                later.unlink()
+        setback = {"at": collapse.step, "to": state["step"], "why": collapse.why}
+        changed = record | {"setbacks": [setback]}
+        write_json(where / "recipe.json", changed)
+        return changed
+
+    changed = engine.agree(back)
+    step = restore(where, objective, engine)
     if engine.first:
-        spent = log.spent()
-        _finish(where, record, made, log.before + spent)
-        speed = f"{(steps - start) * batch / max(spent, 1e-9):,.0f} examples/s"
-        took = f"{spent / 60:.1f} min" + (f" and {log.scoring / 60:.1f} min of scoring" if log.scoring else "")
-        print(f"{where}: finished {steps} steps, {speed}, {took}{log.scored}", file=sys.stderr)
+        print(
+            f"{where}: collapsed at {at}: {collapse.why}; going on from step {step} with other random numbers, half the rate; "
+            f"if that collapses too it stops, and then try {hint}",
+            file=sys.stderr,
+        )
+    return changed, step
+
+
+def scores_of(where: Path) -> list[dict[str, float]]:
+    """The watched scores of a run so far, oldest first, without steps and seconds."""
+    path = where / "metrics.jsonl"
+    lines = [json.loads(line) for line in whole_lines(path)] if path.is_file() else []
+    return [{key: value for key, value in line.items() if key not in ABOUT} for line in lines if "rate" not in line]
 
 
 def _headline(record: dict[str, Any], made: recipe.Recipe, start: int, engine: Engine) -> str:
@@ -651,14 +771,18 @@ def _asked_to_stop() -> Iterator[threading.Event]:
 
 def save_checkpoint(where: Path, objective: Any, step: int) -> None:
     """Everything that going on needs, and the model as it stands; older checkpoints are removed afterwards."""
-    state = {"step": step, **checkpoint.pack(objective)}
     # The checkpoint comes last: a run counts as finished by it, so the model must be there already.
     write_bytes(where / WEIGHTS["last"], _model_bytes(objective, {"step": step}))
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    write_bytes(folders.checkpoint(where, step), buffer.getvalue())
+    write_bytes(folders.checkpoint(where, step), _checkpoint_bytes(objective, step))
     for old in folders.checkpoints(where)[:-KEPT]:
         old.unlink()
+
+
+def _checkpoint_bytes(objective: Any, step: int) -> bytes:
+    """Everything that going on from this step needs, as torch writes it."""
+    buffer = io.BytesIO()
+    torch.save({"step": step, **checkpoint.pack(objective)}, buffer)
+    return buffer.getvalue()
 
 
 def _model_bytes(objective: Any, note: dict[str, Any]) -> bytes:
@@ -805,8 +929,8 @@ def save_gif(frames: list[Any], milliseconds: int | list[int], path: Path) -> No
     write_bytes(path, buffer.getvalue())
 
 
-def _finish(where: Path, record: dict[str, Any], made: recipe.Recipe, seconds: float) -> None:
-    """The GIF of its learning, and the model card."""
+def _finish(where: Path, record: dict[str, Any], made: recipe.Recipe, seconds: float) -> dict[str, Any]:
+    """The GIF of its learning, and the model card; returns the record as it was written."""
     from PIL import Image
 
     _draw(where, made.objective, made, record["examples"])
@@ -815,6 +939,20 @@ def _finish(where: Path, record: dict[str, Any], made: recipe.Recipe, seconds: f
     write_bytes(where / "samples" / "last.png", (where / "samples" / f"{record['examples']:09d}.png").read_bytes())
     # What is written once the end is reached, so that the card can be written again with scores.
     chosen = {"half_life": record["half_life"]} if "half_life" in record else {}
-    record = record | {"trained": {"seconds": round(seconds, 1), **chosen, **_watched(where)}}
+    record = record | {"trained": {"seconds": round(seconds, 1), **chosen, **_watched(where), **_trend(where)}}
     write_json(where / "recipe.json", record)
     write_text(where / "README.md", card.write(record, None, _looked(where)))
+    return record
+
+
+def _trend(where: Path) -> dict[str, str]:
+    """Whether the watched score says that longer would be better: {"trend": words}, or nothing where none is watched.
+
+    The last line is left out: it may be of another average, the one that was chosen in the end.
+    """
+    lines = [json.loads(line) for line in whole_lines(where / "metrics.jsonl")]
+    scored = [line for line in lines if "rate" not in line]
+    if not scored:
+        return {}
+    name = next(key for key in scored[0] if key not in ABOUT)
+    return {"trend": guard.trend([(line["examples"], line[name]) for line in scored[:-1]], name)}

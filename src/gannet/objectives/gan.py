@@ -120,6 +120,25 @@ def suggest_gamma(pixels: int, channels: int, batch: int) -> float:
 
 
 @dataclass(frozen=True)
+class Settling:
+    """How a contest ends: from this share of a run on the generator is slower and the critic freer.
+
+    At equal rates the two players go round one another without end, and an average of the generator over that is a blur of
+    what it passes. A generator that the critic can follow goes round no more; then longer averages pay (docs/log.md,
+    2026-11-24). From the beginning it would only learn slowly.
+
+    Attributes:
+        after: share of the run
+        rate: what the generator's rate is multiplied by from there on
+        gamma: what the penalty's weight is multiplied by
+    """
+
+    after: float = 0.8
+    rate: float = 0.3
+    gamma: float = 0.25
+
+
+@dataclass(frozen=True)
 class Course:
     """A number that goes from `first` to `last` by half a cosine over `decay` examples and then stays."""
 
@@ -156,6 +175,7 @@ class Gan:
         half_life: of the generator's running average, in examples; early on at most a twentieth of those seen; 0: no average
         others: half-lives of more averages, of which `choose` takes one in the end: which length is best nobody knows before
         classes: how many, or 0
+        settling: how the contest ends, or None
         courses: what changes with the examples seen, of gamma, beta2 (of both players), half_life and strength (the
             probability of augmentation, which then follows no critic); R3GAN changes them all
     """
@@ -183,6 +203,7 @@ class Gan:
         half_life: float = 20_000,
         others: Sequence[float] = (),
         classes: int = 0,
+        settling: Settling | None = None,
         courses: Mapping[str, Course] | None = None,
         make: Callable[..., torch.optim.Optimizer] | None = None,
     ):
@@ -206,6 +227,7 @@ class Gan:
         #: pictures, classes, their augmentation, logits of the real ones
         self.judged: tuple[torch.Tensor, torch.Tensor | None, Change, Logits] | None = None
         self.critic_steps, self.half_life, self.classes = critic_steps, half_life, classes
+        self.settling, self.settled, self.rate = settling, False, rate
         self.courses = dict(courses or {})
         if unknown := self.courses.keys() - {"gamma", "beta2", "half_life", "strength"}:
             raise ValueError(f"no course changes {', '.join(sorted(unknown))}")
@@ -231,6 +253,9 @@ class Gan:
         return self.players["critic"].net
 
     def turns(self, progress: float) -> tuple[str, ...]:
+        if self.settling is not None:
+            self.settled = progress >= self.settling.after
+            self.players["generator"].rate = self.rate * (self.settling.rate if self.settled else 1)
         return ("critic",) * self.critic_steps + ("generator",)
 
     def expect(self) -> dict[str, float]:
@@ -333,7 +358,8 @@ class Gan:
             else:
                 penalty = lipschitz(self.critic, groups[0][0], groups[1][0], y_N, rng.uniform(n).to(real.device))
         seen |= {"contest": contest.detach().mean(), "penalty": penalty.detach().mean()}
-        return contest + self.gamma * penalty, None, seen
+        gamma = self.gamma * (self.settling.gamma if self.settling is not None and self.settled else 1)
+        return contest + gamma * penalty, None, seen
 
     def judge(self, groups: list[tuple[torch.Tensor, torch.Tensor | None]]) -> list[Logits]:
         """The critic's logits on several groups of pictures, in one pass where groups cannot influence one another."""

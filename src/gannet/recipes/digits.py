@@ -38,7 +38,7 @@ def digits(
     critic = Critic(train.pixels, train.channels, classes=kinds, width=width)
     gamma = gan.suggest_gamma(train.pixels, train.channels, batch) if gamma is None else gamma
     averages = {"half_life": 6_000, "others": (2_000, 12_000, 25_000, 50_000, 100_000)}
-    objective = gan.Gan(generator, critic, gamma=gamma, rate=rate, clip=2, classes=kinds, **averages)
+    objective = gan.Gan(generator, critic, gamma=gamma, rate=rate, clip=2, classes=kinds, settling=gan.Settling(), **averages)
     scores = Pictures(pictures, images.load(data, "test"))
     numbers = {"batch": batch, "examples": examples, "seed": seed, "schedule": inverse_root}
     return Recipe(train, objective, evaluation=scores, **numbers)

@@ -39,7 +39,7 @@ def stacked(
     gamma = gan.suggest_gamma(pictures.pixels, pictures.channels, batch) if gamma is None else gamma
     averages = {"half_life": 6_000, "others": (2_000, 12_000, 25_000, 50_000, 100_000)}
     game = {"relativistic": gan.relativistic, "nonsaturating": gan.nonsaturating}[contest]
-    players = {"contest": game, "penalised": penalised, "rate": rate, "clip": 2}
+    players = {"contest": game, "penalised": penalised, "rate": rate, "clip": 2, "settling": gan.Settling()}
     objective = gan.Gan(generator, critic, gamma=gamma, **players, **averages)
     scores = Modes(pictures, images.load(f"stacked-{data}", "test"))
     numbers = {"batch": batch, "examples": examples, "seed": seed, "schedule": inverse_root}
