@@ -18,7 +18,7 @@ def stacked(
     contest: Literal["relativistic", "nonsaturating"] = "relativistic",
     penalised: Literal["both", "real", "fake"] = "both",
     rate: float = 3e-3,
-    gamma: float | None = None,
+    gamma: float = 0.1,
     seed: int = 0,
 ) -> Recipe:
     """The benchmark of mode coverage, StackedMNIST, without classes; `gannet evaluate` counts modes and their evenness.
@@ -29,14 +29,13 @@ def stacked(
         contest: relativistic pairs, or the GAN of 2014: what each keeps of the modes is the question
         penalised: hold down the critic's slope at real and drawn pictures (R1 and R2), or at one of them alone
         rate: peak learning rate of both nets
-        gamma: weight of the penalty; chosen from pixels and batch unless given
+        gamma: weight of the penalty; larger ones, as other recipes have them, cost modes (docs/log.md, 2026-11-24)
         seed: of everything that is random
     """
     width, batch, examples = {"tiny": (8, 16, 3_200), "small": (32, 64, 3_000_000), "base": (128, 128, 40_000_000)}[size]
     pictures = images.load(f"stacked-{data}", "train")
     generator = Generator(pictures.pixels, pictures.channels, width=width)
     critic = Critic(pictures.pixels, pictures.channels, width=width)
-    gamma = gan.suggest_gamma(pictures.pixels, pictures.channels, batch) if gamma is None else gamma
     averages = {"half_life": 6_000, "others": (2_000, 12_000, 25_000, 50_000, 100_000)}
     game = {"relativistic": gan.relativistic, "nonsaturating": gan.nonsaturating}[contest]
     players = {"contest": game, "penalised": penalised, "rate": rate, "clip": 2, "settling": gan.Settling()}
