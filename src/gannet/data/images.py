@@ -237,7 +237,7 @@ def stacked(grey: Images) -> Images:
     y_N = (grey.labels_N[which_N3] * torch.tensor([k * k, k, 1])).sum(1)
     between = "" if max(map(len, grey.classes)) == 1 else "+"
     names = [between.join(triple) for triple in itertools.product(grey.classes, repeat=3)]
-    words = {"split": grey.split, "licence": grey.licence, "source": f"three at a time of {grey.source}"}
+    words: dict[str, Any] = {"split": grey.split, "licence": grey.licence, "source": f"three at a time of {grey.source}"}
     return Images(grey.x_NCHW[which_N3, 0], y_N, names, name=f"stacked-{grey.name}", **words)
 
 
