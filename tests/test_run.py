@@ -171,7 +171,7 @@ def test_a_run_folder_holds_what_the_design_says(trained: Path) -> None:
         assert film.n_frames <= len(list((trained / "samples").glob("[0-9]*.png")))
     *losses, score = [json.loads(line) for line in (trained / "metrics.jsonl").read_text().splitlines()]
     assert {"step", "examples", "seconds", "critic", "generator", "critic.penalty", "rate"} <= losses[-1].keys()
-    assert score.keys() == {"step", "examples", "seconds", "fid_2k"}
+    assert score.keys() == {"step", "examples", "seconds", "fid_2k", "variety"}
     assert score["step"] == 20
 
 
