@@ -98,7 +98,8 @@ def trend(points: Sequence[tuple[int, float]], name: str = "the score") -> str:
     rest = [y - mean_y - slope * (x - mean_x) for x, y in late]
     error = math.sqrt(sum(r * r for r in rest) / (len(late) - 2) / sum((x - mean_x) ** 2 for x, _ in late))
     if slope + error < 0 and change < -LEVEL:
-        return f"{name} falls by {-change:.0%} with each doubling: as long again may bring {math.exp(late[-1][1]) * (1 + change):.3g}"
+        then = math.exp(late[-1][1]) * (1 + change)
+        return f"{name} falls by {-change:.0%} with each doubling: as long again may bring {then:.3g}"
     if 2 ** (slope - 2 * error) - 1 > -2 * LEVEL:
         return f"{name} no longer falls: the same for longer will hardly be better"
     return f"{name} swings too much to say whether longer would be better"
