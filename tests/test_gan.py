@@ -366,3 +366,20 @@ def test_the_averages_length_follows_its_course() -> None:
 def test_unknown_course() -> None:
     with pytest.raises(ValueError, match="no course changes colour"):
         small(courses={"colour": gan.Course(0, 1, 10)})
+
+
+def test_a_contest_settles_at_the_end_of_a_long_run() -> None:
+    objective = small(rate=1e-2, gamma=2.0, settling=gan.Settling(least=1000))
+    awaken(objective)
+    settled = {}
+    for progress, seen in ((0.5, 5000), (0.8, 500), (0.8, 5000), (0.5, 5000)):
+        objective.seen.fill_(seen)
+        assert objective.turns(progress) == ("critic", "generator")
+        values, _, notes = objective.loss("critic", batch(), Rng(0, 0, "critic"))
+        settled[progress, seen] = objective.settled
+        weight = ((values.mean() - notes["contest"]) / notes["penalty"]).item()
+        late = (progress, seen) == (0.8, 5000)
+        assert objective.players["generator"].rate == pytest.approx(3e-3 if late else 1e-2)
+        assert objective.players["critic"].rate == 1e-2
+        assert weight == pytest.approx(0.5 if late else 2.0, rel=0.01)
+    assert settled == {(0.5, 5000): False, (0.8, 500): False, (0.8, 5000): True}

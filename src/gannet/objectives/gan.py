@@ -131,11 +131,13 @@ class Settling:
         after: share of the run
         rate: what the generator's rate is multiplied by from there on
         gamma: what the penalty's weight is multiplied by
+        least: examples that must have been seen: short runs are still learning, and in three minutes it did harm
     """
 
     after: float = 0.8
     rate: float = 0.3
     gamma: float = 0.25
+    least: int = 400_000
 
 
 @dataclass(frozen=True)
@@ -254,7 +256,7 @@ class Gan:
 
     def turns(self, progress: float) -> tuple[str, ...]:
         if self.settling is not None:
-            self.settled = progress >= self.settling.after
+            self.settled = progress >= self.settling.after and int(self.seen) >= self.settling.least
             self.players["generator"].rate = self.rate * (self.settling.rate if self.settled else 1)
         return ("critic",) * self.critic_steps + ("generator",)
 
