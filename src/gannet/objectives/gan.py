@@ -229,7 +229,7 @@ class Gan:
         #: pictures, classes, their augmentation, logits of the real ones
         self.judged: tuple[torch.Tensor, torch.Tensor | None, Change, Logits] | None = None
         self.critic_steps, self.half_life, self.classes = critic_steps, half_life, classes
-        self.settling, self.settled, self.rate = settling, False, rate
+        self.settling, self.settled = settling, False
         self.courses = dict(courses or {})
         if unknown := self.courses.keys() - {"gamma", "beta2", "half_life", "strength"}:
             raise ValueError(f"no course changes {', '.join(sorted(unknown))}")
@@ -256,8 +256,10 @@ class Gan:
 
     def turns(self, progress: float) -> tuple[str, ...]:
         if self.settling is not None:
-            self.settled = progress >= self.settling.after and int(self.seen) >= self.settling.least
-            self.players["generator"].rate = self.rate * (self.settling.rate if self.settled else 1)
+            settled = progress >= self.settling.after and int(self.seen) >= self.settling.least
+            if settled != self.settled:  # a rate that somebody has changed since is kept
+                self.players["generator"].rate *= self.settling.rate if settled else 1 / self.settling.rate
+            self.settled = settled
         return ("critic",) * self.critic_steps + ("generator",)
 
     def expect(self) -> dict[str, float]:
