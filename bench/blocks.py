@@ -57,7 +57,7 @@ def main() -> None:
     for groups in (1, 8):
         nets = published(28, 1, weights(*ours), groups)
         contests[f"R3GAN's block, {groups} group(s)"] = gan.Gan(*nets, penalty="exact", again=False)
-    engine, at = Engine(), 0
+    engine = Engine()
     found: dict[str, list[float]] = {name: [] for name in contests}
     settings = {"batch": given.batch, "steps": 10**9, "schedule": recipe.constant, "seed": 0}
     for objective in contests.values():

@@ -379,7 +379,7 @@ def test_a_contest_settles_at_the_end_of_a_long_run() -> None:
         settled[progress, seen] = objective.settled
         weight = ((values.mean() - notes["contest"]) / notes["penalty"]).item()
         late = (progress, seen) == (0.8, 5000)
-        assert objective.players["generator"].rate == pytest.approx(3e-3 if late else 1e-2)
-        assert objective.players["critic"].rate == 1e-2
+        rates = {name: player.rate * player.share for name, player in objective.players.items()}
+        assert rates == pytest.approx({"critic": 1e-2, "generator": 3e-3 if late else 1e-2})
         assert weight == pytest.approx(0.5 if late else 2.0, rel=0.01)
     assert settled == {(0.5, 5000): False, (0.8, 500): False, (0.8, 5000): True}

@@ -631,7 +631,7 @@ def _through(where: Path, record: dict[str, Any], made: recipe.Recipe, engine: E
     """
     objective, steps, batch = made.objective, record["steps"], record["batch"]
     setbacks = len(record.get("setbacks", ()))
-    watch = guard.Guard(scores_of(where)) if engine.first else guard.Guard()
+    watch = guard.Guard([found for _, found in scores_of(where)])
     goal = guard.target(record["request"]["until"]) if "until" in record["request"] else None
 
     def save(step: int, seen: dict[str, float] | None = None) -> None:
@@ -732,11 +732,12 @@ def _set_back(
     return changed, step
 
 
-def scores_of(where: Path) -> list[dict[str, float]]:
-    """The watched scores of a run so far, oldest first, without steps and seconds."""
+def scores_of(where: Path) -> list[tuple[int, dict[str, float]]]:
+    """The watched scores of a run so far, oldest first: (examples, scores by name)."""
     path = where / "metrics.jsonl"
     lines = [json.loads(line) for line in whole_lines(path)] if path.is_file() else []
-    return [{key: value for key, value in line.items() if key not in ABOUT} for line in lines if "rate" not in line]
+    scored = [line for line in lines if "rate" not in line]  # see Log.score
+    return [(line["examples"], {key: value for key, value in line.items() if key not in ABOUT}) for line in scored]
 
 
 def _headline(record: dict[str, Any], made: recipe.Recipe, start: int, engine: Engine) -> str:
@@ -950,9 +951,8 @@ def _trend(where: Path) -> dict[str, str]:
 
     The last line is left out: it may be of another average, the one that was chosen in the end.
     """
-    lines = [json.loads(line) for line in whole_lines(where / "metrics.jsonl")]
-    scored = [line for line in lines if "rate" not in line]
+    scored = scores_of(where)
     if not scored:
         return {}
-    name = next(key for key in scored[0] if key not in ABOUT)
-    return {"trend": guard.trend([(line["examples"], line[name]) for line in scored[:-1]], name)}
+    name = next(iter(scored[0][1]))
+    return {"trend": guard.trend([(examples, found[name]) for examples, found in scored[:-1]], name)}

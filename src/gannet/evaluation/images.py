@@ -56,6 +56,17 @@ class Score:
     n: int
 
 
+def beside(
+    found: Sequence[dict[str, float]], floors: dict[str, float], meanings: dict[str, tuple[str, str]], n: int
+) -> dict[str, Score]:
+    """Scores of several drawings of n pictures beside their floors."""
+    return {
+        name: Score(float(np.mean(values)), float(np.std(values, ddof=1)), floor, *meanings[name], n)
+        for name, floor in floors.items()
+        for values in [[one[name] for one in found]]
+    }
+
+
 class Pictures:
     """The evaluation of everything that draws: what a recipe hands over beside its data.
 
@@ -126,11 +137,7 @@ class Pictures:
         drawings = [draw(n, seed + i)[0] for i in range(DRAWS)]
         drawn_ND = [net.measure(drawn) for drawn in drawings]
         floors, found = judge.scores(test_ND), [judge.scores(x_ND) for x_ND in drawn_ND]
-        scores = {
-            name: Score(float(np.mean(values)), float(np.std(values, ddof=1)), floor, *MEANINGS[name], n)
-            for name, floor in floors.items()
-            for values in [[one[name] for one in found]]
-        }
+        scores = beside(found, floors, MEANINGS, n)
         copied, closest = memorised(drawings[0], self.train.x_NCHW, self.test.x_NCHW)
         scores |= copied
         report: dict[str, Any] = {

@@ -22,7 +22,7 @@ from gannet.data.images import Images, grid, to_bytes, to_float
 from gannet.errors import Wrong
 from gannet.evaluation import features
 from gannet.evaluation.features import Features
-from gannet.evaluation.images import DRAWS, WATCHED, Draw, Score
+from gannet.evaluation.images import DRAWS, WATCHED, Draw, beside
 
 COUNT = 26_000  # pictures behind a score, as in the papers: KL falls with n
 QUICK = 10_000  # behind the score that is watched while training
@@ -79,12 +79,7 @@ class Modes:
         drawings = [draw(COUNT, seed + i)[0] for i in range(DRAWS)]
         named = [self.named(x) for x in drawings]
         found = [self.scores(*one) for one in named]
-        floors = self.scores(*self.named(self.test.x_NCHW))
-        scores = {
-            name: Score(float(np.mean(values)), float(np.std(values, ddof=1)), floor, *MEANINGS[name], COUNT)
-            for name, floor in floors.items()
-            for values in [[one[name] for one in found]]
-        }
+        scores = beside(found, self.scores(*self.named(self.test.x_NCHW)), MEANINGS, COUNT)
         least = named[0][1].argsort()[:SHOWN]
         report = {
             "features": self.net.facts(),
@@ -145,14 +140,14 @@ def nearest(train: Images, kinds: int, most: int = 3_000) -> Features:
     x_RD = to_float(train.x_NCHW.flatten(0, 1)[:most]).flatten(1)
     known = [x_RD[y_R == kind].unique(dim=0) for kind in range(kinds)]
 
-    def logits(x_ND: torch.Tensor) -> torch.Tensor:
-        return -torch.stack([torch.cdist(x_ND, one).amin(1).square() for one in known], 1) / unit
+    def apart(x_ND: torch.Tensor, one: torch.Tensor) -> torch.Tensor:
+        return torch.cdist(x_ND, one).amin(1).square()
 
-    unit, half = 1.0, [one[::2] for one in known]
-    unit = (
-        float(torch.cat([torch.cdist(one[1::2], part).amin(1).square() for one, part in zip(known, half, strict=True)]).mean())
-        / 10
-    )
+    unit = float(torch.cat([apart(one[1::2], one[::2]) for one in known]).mean()) / 10
+
+    def logits(x_ND: torch.Tensor) -> torch.Tensor:
+        return -torch.stack([apart(x_ND, one) for one in known], 1) / unit
+
     digest = hashlib.sha256(x_RD.numpy().tobytes()).hexdigest()
     note = "a channel is called what the nearest real picture is"
     return Features(f"{train.name}, nearest pictures", "pixels", digest, lambda x: to_float(x).flatten(1), logits, note)

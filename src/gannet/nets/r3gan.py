@@ -94,7 +94,7 @@ class Filtered(nn.Module):
 def halved(x: torch.Tensor, dim: int) -> torch.Tensor:
     """Every second place of a dimension, a quarter of either neighbour mixed in; nothing lies outside.
 
-    As sums of slices: the same as a strided convolution of each channel on its own takes a CPU many times as long.
+    The same as a strided convolution of each channel on its own, as sums of slices.
     """
     here, right = x.unflatten(dim, (-1, 2)).unbind(dim + 1)
     left = F.pad(right.narrow(dim, 0, right.shape[dim] - 1).transpose(dim, -1), (1, 0)).transpose(dim, -1)

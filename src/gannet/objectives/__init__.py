@@ -23,6 +23,7 @@ class Player:
     Attributes:
         net: its parameters are this player's, and nobody else's
         rate: peak learning rate; the loop multiplies it by the recipe's schedule
+        share: of that rate that this player takes at the moment; an objective may change it as a run goes on
         betas: Adam's decay rates; floats, because torch refuses a mixture of ints and floats
         clip: largest norm of the gradient, or None
         make: builds the optimizer from (parameters, lr=...); Adam where it is None
@@ -33,6 +34,7 @@ class Player:
     betas: tuple[float, float] = (0.0, 0.99)
     clip: float | None = None
     make: Callable[..., torch.optim.Optimizer] | None = None
+    share: float = 1.0
 
     @functools.cached_property
     def optimizer(self) -> torch.optim.Optimizer:

@@ -140,6 +140,15 @@ class Settling:
     least: int = 400_000
 
 
+#: What contests of our residual nets are played with, whatever is drawn (docs/log.md, 2026-11-24).
+PLAY: dict[str, Any] = {
+    "clip": 2,
+    "half_life": 6_000,
+    "others": (2_000, 12_000, 25_000, 50_000, 100_000),
+    "settling": Settling(),
+}
+
+
 @dataclass(frozen=True)
 class Course:
     """A number that goes from `first` to `last` by half a cosine over `decay` examples and then stays."""
@@ -256,10 +265,8 @@ class Gan:
 
     def turns(self, progress: float) -> tuple[str, ...]:
         if self.settling is not None:
-            settled = progress >= self.settling.after and int(self.seen) >= self.settling.least
-            if settled != self.settled:  # a rate that somebody has changed since is kept
-                self.players["generator"].rate *= self.settling.rate if settled else 1 / self.settling.rate
-            self.settled = settled
+            self.settled = progress >= self.settling.after and int(self.seen) >= self.settling.least
+            self.players["generator"].share = self.settling.rate if self.settled else 1.0
         return ("critic",) * self.critic_steps + ("generator",)
 
     def expect(self) -> dict[str, float]:

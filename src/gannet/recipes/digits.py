@@ -37,8 +37,7 @@ def digits(
     generator = Generator(train.pixels, train.channels, classes=kinds, width=width)
     critic = Critic(train.pixels, train.channels, classes=kinds, width=width)
     gamma = gan.suggest_gamma(train.pixels, train.channels, batch) if gamma is None else gamma
-    averages = {"half_life": 6_000, "others": (2_000, 12_000, 25_000, 50_000, 100_000)}
-    objective = gan.Gan(generator, critic, gamma=gamma, rate=rate, clip=2, classes=kinds, settling=gan.Settling(), **averages)
+    objective = gan.Gan(generator, critic, gamma=gamma, rate=rate, classes=kinds, **gan.PLAY)
     scores = Pictures(pictures, images.load(data, "test"))
     numbers = {"batch": batch, "examples": examples, "seed": seed, "schedule": inverse_root}
     return Recipe(train, objective, evaluation=scores, **numbers)

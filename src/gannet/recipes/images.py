@@ -42,9 +42,7 @@ def images(
     critic = Critic(train.pixels, train.channels, classes=kinds, width=width)
     gamma = gan.suggest_gamma(train.pixels, train.channels, batch) if gamma is None else gamma
     change = augment.change if augmented else None
-    averages = {"half_life": 6_000, "others": (2_000, 12_000, 25_000, 50_000, 100_000)}
-    players = {"rate": rate, "clip": 2, "classes": kinds, "augment": change, "settling": gan.Settling()}
-    objective = gan.Gan(generator, critic, gamma=gamma, **players, **averages)
+    objective = gan.Gan(generator, critic, gamma=gamma, rate=rate, classes=kinds, augment=change, **gan.PLAY)
     scores = Pictures(found, pictures.load(data, "test", pixels))
     numbers = {"batch": batch, "examples": examples, "seed": seed, "schedule": inverse_root}
     return Recipe(train, objective, evaluation=scores, **numbers)

@@ -33,7 +33,8 @@ def r3gan(
         seed: of everything that is random
     """
     p = PRESETS[preset]
-    found = images.load(data, "train", p.pixels if size == "base" else None)
+    pixels = p.pixels if size == "base" else None
+    found = images.load(data, "train", pixels)
     train = found if classes else found.without_classes()
     nets = {"widths": p.widths, "blocks": p.blocks, "groups": p.groups}
     batch, decay, first, half_life, most = p.batch, p.decay, p.gamma[0], p.half_life, p.augmented
@@ -48,5 +49,5 @@ def r3gan(
     courses |= {"half_life": gan.Course(half_life / 100, half_life, decay), "strength": gan.Course(0, most, decay)}
     how = {"penalty": "exact", "again": False, "augment": augment.change, "half_life": half_life, "courses": courses}
     objective = gan.Gan(Generator(**shape), Critic(**shape), gamma=first, rate=rate, classes=kinds, **how)
-    scores = Pictures(found, images.load(data, "test", p.pixels if size == "base" else None))
+    scores = Pictures(found, images.load(data, "test", pixels))
     return Recipe(train, objective, batch, decay, seed, eased(decay), evaluation=scores)

@@ -36,10 +36,8 @@ def stacked(
     pictures = images.load(f"stacked-{data}", "train")
     generator = Generator(pictures.pixels, pictures.channels, width=width)
     critic = Critic(pictures.pixels, pictures.channels, width=width)
-    averages = {"half_life": 6_000, "others": (2_000, 12_000, 25_000, 50_000, 100_000)}
     game = {"relativistic": gan.relativistic, "nonsaturating": gan.nonsaturating}[contest]
-    players = {"contest": game, "penalised": penalised, "rate": rate, "clip": 2, "settling": gan.Settling()}
-    objective = gan.Gan(generator, critic, gamma=gamma, **players, **averages)
+    objective = gan.Gan(generator, critic, contest=game, penalised=penalised, gamma=gamma, rate=rate, **gan.PLAY)
     scores = Modes(pictures, images.load(f"stacked-{data}", "test"))
     numbers = {"batch": batch, "examples": examples, "seed": seed, "schedule": inverse_root}
     return Recipe(pictures.without_classes(), objective, evaluation=scores, **numbers)

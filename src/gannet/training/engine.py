@@ -110,7 +110,7 @@ class Engine:
                 slope.copy_(part.view_as(slope))
 
     def step(self, player: Player, rate: float) -> torch.Tensor:
-        """One update at this share of the player's peak rate; returns the gradient's norm before clipping.
+        """One update at this share of the player's rate; returns the gradient's norm before clipping.
 
         Nothing is updated where the norm is not finite: the caller finds the weights as they were.
         """
@@ -121,7 +121,7 @@ class Engine:
         if player.clip is not None:
             nn.utils.clip_grads_with_norm_(player.net.parameters(), player.clip, norm)
         for group in player.optimizer.param_groups:
-            group["lr"] = player.rate * rate
+            group["lr"] = player.rate * player.share * rate
         player.optimizer.step()
         return norm
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from gannet.errors import Wrong
 
-WORSE = 10  # times its best, and the score has collapsed; healthy runs of every recipe stayed under 3 (docs/log.md)
+WORSE = 10  # times its best, and the score has collapsed; the runs of digits and stacked in docs/log.md came to twice at most
 LOST = 0.1  # of the data's variety …
 HAD = 0.3  # … where there was this much before
 FEWEST = 5  # scores before a trend is told

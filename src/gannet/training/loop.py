@@ -67,7 +67,7 @@ def fit(
                 whole = engine.sum(loss.detach().clone())
                 norm = engine.step(objective.players[name], rate) if torch.isfinite(whole) else whole
                 if not torch.isfinite(norm):
-                    raise not_finite(name, step, whole, objective.players[name].rate * rate)
+                    raise not_finite(name, step, whole, objective.players[name].rate * objective.players[name].share * rate)
                 seen |= {name: whole, f"{name}.gradient": norm} | {f"{name}.{k}": v for k, v in notes.items()}
             objective.after((step + 1) / steps, (step + 1) * batch)
             due = [do for n, do in every if (step + 1) % n == 0]
