@@ -102,3 +102,10 @@ def test_schedule() -> None:
     assert recipe.inverse_root(0.0, 60_000) == recipe.inverse_root(0.0, 20_000) == 1
     assert recipe.inverse_root(0.0, 240_000) == pytest.approx(0.5)
     assert recipe.inverse_root(1.0, 240_000) == pytest.approx(0.25)
+
+
+def test_a_preset_for_other_pictures_is_one_line() -> None:
+    card = recipe.find("r3gan")
+    with pytest.raises(Wrong, match="preset cifar-10 is for pictures of 32 pixels") as told:
+        recipe.build(card, recipe.resolve(card, {"data": "digits8"}))
+    assert told.value.got == "8 pixels"

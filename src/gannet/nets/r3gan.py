@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from gannet.errors import Wrong
 from gannet.nets.images import framed
 from gannet.nets.residual import RECTIFIED, activate, convolution
 
@@ -118,6 +119,18 @@ def spare(pixels: int, widths: Sequence[int]) -> int:
 def count(pixels: int) -> int:
     """Stages that pictures of this size need."""
     return math.ceil(math.log2(max(pixels, BASE) / BASE)) + 1
+
+
+def check(preset: str, pixels: int) -> None:
+    """One line for pictures that a preset has no nets for.
+
+    Raises:
+        Wrong: with the presets that have.
+    """
+    if count(pixels) != len(PRESETS[preset].widths):
+        fits = [f"--preset {name}" for name, one in PRESETS.items() if len(one.widths) == count(pixels)]
+        what = f"preset {preset} is for pictures of {PRESETS[preset].pixels} pixels"
+        raise Wrong(what, got=f"{pixels} pixels", try_=" or ".join([*fits, "--size small"]), usage=True)
 
 
 class Generator(nn.Module):

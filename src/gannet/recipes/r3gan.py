@@ -7,7 +7,7 @@ from typing import Literal
 
 from gannet.data import images
 from gannet.evaluation.images import Pictures
-from gannet.nets.r3gan import PRESETS, Critic, Generator, count
+from gannet.nets.r3gan import PRESETS, Critic, Generator, check, count
 from gannet.objectives import augment, gan
 from gannet.recipe import Recipe, eased
 
@@ -38,7 +38,9 @@ def r3gan(
     train = found if classes else found.without_classes()
     nets = {"widths": p.widths, "blocks": p.blocks, "groups": p.groups}
     batch, decay, first, half_life, most = p.batch, p.decay, p.gamma[0], p.half_life, p.augmented
-    if size != "base":
+    if size == "base":
+        check(preset, found.pixels)
+    else:
         width, batch, decay = {"tiny": (8, 16, 3_200), "small": (64, 32, 1_500_000)}[size]
         stages = count(train.pixels)
         nets = {"widths": (width,) * stages, "blocks": 1, "groups": (width // 8,) * stages}
