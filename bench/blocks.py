@@ -1,6 +1,7 @@
 """Training speed of our nets and penalty against R3GAN's block with its filter, and against the exact penalty on our nets.
 
     python bench/blocks.py                      (MNIST, two threads or as many as there are, a few minutes)
+    python bench/blocks.py --quality 10         (instead: what each draws after ten minutes of training, one after the other)
 
 Three contests on the same pictures, in turns, so that a neighbour on the machine disturbs all alike; R3GAN's stages are made as
 wide as gives its two nets as many weights as ours have. Medians of the turns.
@@ -17,6 +18,7 @@ from torch import nn
 
 from gannet import recipe
 from gannet.data import Ledger, images, keeping
+from gannet.evaluation import features, sets
 from gannet.nets import r3gan
 from gannet.nets.images import Critic, Generator
 from gannet.objectives import gan
@@ -39,24 +41,49 @@ def published(pixels: int, channels: int, wanted: int, groups: int) -> tuple[nn.
     return min((of(width) for width in range(groups, 200, groups)), key=lambda nets: abs(weights(*nets) - wanted))
 
 
+def quality(contests: dict[str, gan.Gan], data: images.Images, batch: int, minutes: float) -> None:
+    """FID in the digit features of 10,000 pictures of each contest's average after so many minutes of training alone."""
+    net = features.digits()
+    reference, engine = sets.Gaussian.of(net.measure(data.x_NCHW)), Engine()
+    print("| nets and penalty | weights | pictures seen | FID |\n| --- | --- | --- | --- |", flush=True)
+    for name, objective in contests.items():
+        engine.prepare(objective)
+        settings = {"batch": batch, "steps": 10**9, "schedule": recipe.inverse_root, "seed": 0}
+        at, began = 0, time.perf_counter()
+        while time.perf_counter() - began < 60 * minutes:
+            loop.fit(objective, data, engine, **settings, start=at, stop=at + 1)
+            at += 1
+        total = weights(*(player.net for player in objective.players.values()))
+        drawn = net.measure(images.to_bytes(objective.sample(10_000, 0)))
+        fid = sets.frechet(sets.Gaussian.of(drawn), reference)
+        print(f"| {name} | {total:,} | {at * batch:,} | {fid:.3f} |", flush=True)
+
+
 def main() -> None:
     words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     words.add_argument("--rounds", type=int, default=10)
     words.add_argument("--batch", type=int, default=64)
+    words.add_argument("--quality", type=float, metavar="MINUTES")
     words.add_argument("--threads", type=int, default=torch.get_num_threads())
     given = words.parse_args()
     torch.set_num_threads(given.threads)
     with keeping(Ledger()):
         data = images.load("mnist").without_classes()
     ours = [Generator(28, 1), Critic(28, 1)]
+    # For quality: ours at their recipe's rate and penalty, R3GAN's at those of its paper, weight scaled to the resolution.
+    play = {**gan.PLAY, "rate": 3e-3, "gamma": gan.suggest_gamma(28, 1, given.batch)} if given.quality else {"clip": 2}
+    extra = {"gamma": gan.suggest_gamma(28, 1, given.batch), "half_life": 2_000} if given.quality else {}
     contests = {
-        "ours, differences, pictures used twice": gan.Gan(*ours, clip=2),
+        "ours, differences, pictures used twice": gan.Gan(*ours, **play),
         "ours, exact penalty, pictures used twice": gan.Gan(Generator(28, 1), Critic(28, 1), penalty="exact", clip=2),
         "ours, exact penalty, fresh pictures": gan.Gan(Generator(28, 1), Critic(28, 1), penalty="exact", again=False, clip=2),
     }
     for groups in (1, 8):
         nets = published(28, 1, weights(*ours), groups)
-        contests[f"R3GAN's block, {groups} group(s)"] = gan.Gan(*nets, penalty="exact", again=False)
+        contests[f"R3GAN's block, {groups} group(s)"] = gan.Gan(*nets, penalty="exact", again=False, **extra)
+    if given.quality:
+        quality({name: contests[name] for name in contests if "exact" not in name}, data, given.batch, given.quality)
+        return
     engine = Engine()
     found: dict[str, list[float]] = {name: [] for name in contests}
     settings = {"batch": given.batch, "steps": 10**9, "schedule": recipe.constant, "seed": 0}

@@ -6,6 +6,7 @@ import json
 import math
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -404,6 +405,43 @@ def test_inception_that_cannot_be_had_is_named(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(Wrong) as error:
         features.choose(load("bars"), "inception")
     one_line(str(error.value), "torch-fidelity", "pip install")
+
+
+def test_dinov2_that_cannot_be_had_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(Wrong) as error:
+        features.choose(load("bars"), "dinov2")
+    one_line(str(error.value), "transformers", "pip install")
+
+
+def test_dinov2_is_fed_what_it_was_trained_on() -> None:
+    fed = []
+
+    def net(x_NCHW: torch.Tensor) -> SimpleNamespace:
+        fed.append(x_NCHW)
+        return SimpleNamespace(last_hidden_state=torch.stack([x_NCHW.mean((2, 3)), torch.full((len(x_NCHW), 3), 9.0)], 1))
+
+    grey = torch.full((25, 1, 8, 8), 128, dtype=torch.uint8)
+    token = features.dinov2_tokens(net, grey)
+    assert token.shape == (25, 3) and {tuple(x.shape[1:]) for x in fed} == {(3, 224, 224)}
+    expected = [(128 / 255 - m) / s for m, s in ((0.485, 0.229), (0.456, 0.224), (0.406, 0.225))]
+    assert token[7].tolist() == pytest.approx(expected, abs=1e-3)
+    clear = torch.zeros(1, 4, 8, 8, dtype=torch.uint8)  # nothing there: white
+    assert features.dinov2_tokens(net, clear)[0, 0].item() == pytest.approx((1 - 0.485) / 0.229, abs=1e-3)
+
+
+def test_classes_are_asked_for_in_the_training_sets_own_mix() -> None:
+    y = torch.cat([torch.full((n,), k) for k, n in enumerate((700, 200, 99, 1))])
+    x = torch.zeros(1000, 1, 8, 8, dtype=torch.uint8)
+    pictures = Pictures(Images(x, y, list("abcd")), load("bars", "test"))
+    for seed in range(5):
+        for n in (10, 100, 1000):
+            counts = torch.bincount(pictures.classes(n, seed), minlength=4)
+            assert counts.sum() == n and ((counts - torch.bincount(y) * n / 1000).abs() <= 1).all()
+    assert not torch.equal(pictures.classes(100, 0), pictures.classes(100, 1))
+    assert torch.equal(pictures.classes(100, 0), pictures.classes(100, 0))
+    alone = torch.stack([pictures.classes(1, seed) for seed in range(2000)]).flatten()  # each as often as it should be
+    assert torch.bincount(alone, minlength=4)[:3].float().div(2000).tolist() == pytest.approx([0.7, 0.2, 0.099], abs=0.04)
 
 
 def test_a_kill_during_the_last_score_costs_nothing(trained: Path) -> None:

@@ -396,8 +396,9 @@ def test_emoji_are_cut_from_their_sheet(tmp_path: Path) -> None:
     expected = np.asarray(sheet.crop((2 * 66 + 1, 67, 2 * 66 + 65, 131)).convert("RGBa")).transpose(2, 0, 1)
     assert np.array_equal(gallery.x_NCHW[at].numpy(), expected) and gallery.labels_N[at] == 1
     assert sum(gallery.labels_N.tolist()) == 23
-    assert gallery.split("train", "CC BY 4.0", "Twemoji").facts()["licence"] == "CC BY 4.0"
-    assert gallery.split("train", "CC BY 4.0", "Twemoji").facts()["source"] == "Twemoji"
+    gallery.licence, gallery.source = "CC BY 4.0", "Twemoji"
+    assert gallery.split("train").facts()["licence"] == "CC BY 4.0"
+    assert gallery.split("train").facts()["source"] == "Twemoji"
 
 
 def test_a_file_may_lie_elsewhere_in_a_mirror() -> None:

@@ -18,11 +18,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from conftest import Command, one_line
-from gannet import files, folders, recipe, run, sampling
+from gannet import files, folders, preflight, recipe, run, sampling
 from gannet.data import Ledger, keeping
 from gannet.data.images import Batch, Images
 from gannet.errors import Wrong
 from gannet.objectives import Player
+from gannet.preflight import machine
 from gannet.rng import Rng
 from gannet.training import loop
 from gannet.training.engine import Engine
@@ -668,3 +669,53 @@ def test_a_tuned_run_goes_on_when_the_run_it_began_with_is_gone(gannet: Command,
     assert "going on at step 5" in gannet(*words).stderr
     drop_to(Path("tuned"), 0)
     one_line(gannet(*words, status=2).stderr.splitlines()[-1], "no run with a model to begin with")
+
+
+def tiny_images() -> recipe.Recipe:
+    chosen = recipe.find("images")
+    return recipe.build(chosen, recipe.resolve(chosen, {"size": "tiny", "data": "bars"}))
+
+
+def free(monkeypatch: pytest.MonkeyPatch, megabytes: float) -> None:
+    monkeypatch.setattr(machine, "free_memory", lambda case: megabytes * 1e6)
+
+
+def test_a_batch_that_memory_does_not_hold_is_halved_and_kept(
+    monkeypatch: pytest.MonkeyPatch, apart: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = {"size": "tiny", "data": "bars", "out": apart / "run"}
+    case = preflight.Case(
+        recipe.build(recipe.find("images"), recipe.resolve(recipe.find("images"), {"size": "tiny", "data": "bars"}))
+    )
+    need = machine.needed(case)
+    free(monkeypatch, 2 * (need(8) + need(16)) / 2 / 1e6)  # half of it lies between the two
+    made = run.train("images", steps=3, **words, skip={"all": "to be quick"})
+    assert made.record["batch"] == made.record["arguments"]["batch"] == 8
+    assert made.record["request"]["arguments"]["batch"] is None
+    assert "batches of 8 instead of 16" in capsys.readouterr().err
+    free(monkeypatch, 1e6)  # on a machine with more of it the run goes on as it began
+    longer = run.train("images", steps=3, more=2, **words, skip={"all": "to be quick"})
+    assert longer.record["batch"] == 8 and longer.record["examples"] == 40
+    assert run.load(apart / "run").objective.gamma == made.objective.gamma != case.objective.gamma
+    again = run.train("images", steps=3, **(words | {"out": apart / "other"}), skip={"all": "to be quick"})
+    assert again.record["batch"] == 16
+
+
+def test_a_batch_is_never_below_eight(monkeypatch: pytest.MonkeyPatch) -> None:
+    free(monkeypatch, 0.001)
+    made = tiny_images()
+    assert preflight.fitting(preflight.Case(made)) == 8
+
+
+def test_memory_that_is_counted_grows_as_the_batch_does() -> None:
+    """The line through two small batches against a batch that is really tried."""
+    made = tiny_images()
+    case = preflight.Case(made)
+    weights = sum(4 * p.nbytes for player in made.objective.players.values() for p in player.net.parameters())
+    counted = 1.25 * machine.memory_of(case, 64) + weights
+    assert machine.needed(case, few=2)(64) == pytest.approx(counted, rel=0.1)  # of so few, one is penalised, not an eighth
+
+
+def test_a_batch_of_nothing_is_refused(gannet: Command) -> None:
+    done = gannet("train", "images", "--data", "bars", "--size", "tiny", "--batch", "0", status=2)
+    one_line(done.stderr, "at least one example", "--batch 0")

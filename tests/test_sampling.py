@@ -57,6 +57,31 @@ def test_less_noise_gives_pictures_more_alike(trained: Path) -> None:
         loaded.sample(4, truncation=0)
 
 
+def test_the_critic_rejects_all_but_the_best(trained: Path) -> None:
+    objective = run.load(trained).objective
+    n, of = 70, 3
+    kept = objective.sample(n, 5, best_of=of)
+    z, y = objective.noises(128 * of, 5), objective.kinds(128).repeat_interleave(of)
+    for k in (0, 17, 69):  # one by one
+        candidates = objective.paint(z[k * of : (k + 1) * of], y[k * of : (k + 1) * of])
+        with torch.no_grad():
+            rated = objective.critic(candidates, y[k * of : (k + 1) * of])
+        assert torch.allclose(kept[k], candidates[rated.argmax()], atol=1e-5)
+    assert torch.equal(kept[:5], objective.sample(5, 5, best_of=of))  # whatever n is
+    assert torch.equal(objective.sample(n, 5, best_of=1), objective.sample(n, 5))
+    plain, some = objective.sample(64, 5, 1), objective.sample(64, 5, 1, best_of=of)
+    ones = torch.ones(64, dtype=torch.int64)
+    assert objective.rate(some, ones).mean() > objective.rate(plain, ones).mean()
+
+
+def test_rating_leaves_the_critic_as_it_was(trained: Path) -> None:
+    objective = run.load(trained).objective
+    for training in (True, False):
+        objective.critic.train(training)
+        objective.rate(objective.sample(3, 0), torch.zeros(3, dtype=torch.int64))
+        assert objective.critic.training is training
+
+
 def test_a_film(gannet: Command, trained: Path, apart: Path) -> None:
     done = gannet("sample", str(trained), "--film", "3", "--class", "across", "--out", "film")
     assert done.stdout.split() == ["film/film.gif", "film/film.mp4"]
@@ -100,6 +125,8 @@ def test_like_a_file(gannet: Command, trained: Path, apart: Path) -> None:
         (["--film", "3", "--out", "full"], ["holds other things"], 1),
         (["--truncation", "-1"], ["above 0", "-1"], 2),
         (["--film", "3", "--truncation", "nan"], ["above 0", "nan"], 2),
+        (["--best-of", "0"], ["--best-of must be at least 1"], 2),
+        (["--film", "3", "--best-of", "4"], ["--film", "rejects none"], 2),
     ],
 )
 def test_bad_wishes_in_one_line(

@@ -241,6 +241,7 @@ def sample(words: list[str]) -> None:
         seed: int = 0,
         label: Annotated[str | None, tyro.conf.arg(name="class")] = None,
         truncation: float = 1.0,
+        best_of: int = 1,
         film: int | None = None,
         like: str | None = None,
         weights: Literal["last", "best"] = "last",
@@ -255,6 +256,7 @@ def sample(words: list[str]) -> None:
             seed: of the noise; picture k is the same whatever n is
             label: one class, by name or number, of a run that learnt classes
             truncation: what noise is multiplied by: below 1, pictures are more usual and more alike
+            best_of: draw so many for each picture and keep the one that the critic takes most for real
             film: instead film.gif and film.mp4, from noise to noise through so many pictures and back to the first
             like: instead like.png, this picture beside what the run draws most like it, with the noise found
             weights: last, or best by the score that was watched while training
@@ -265,6 +267,9 @@ def sample(words: list[str]) -> None:
     film, like = given.get("film"), given.get("like")
     if film is not None and like is not None:
         raise Wrong("--film and --like are both given: keep one", got=f"{film} and {like}", usage=True)
+    other = "--film" if film is not None else "--like" if like is not None else ""
+    if other and given["best_of"] != 1:
+        raise Wrong(f"{other} goes with every noise on its way and rejects none", got="--best-of", usage=True)
     if given["n"] < 1:
         raise Wrong("the number of samples must be at least 1", got=f"-n {given['n']}", try_="-n 64", usage=True)
 
@@ -283,7 +288,7 @@ def sample(words: list[str]) -> None:
         near = f"{found.distance:.1f} of 255 apart (root mean square), the nearest of 1,024 random noises {found.untrained:.1f}"
         print(f"{folder}/like.png\n{near}")
     else:
-        sampling.draw_into(loaded, folder, given["n"], truncation=given["truncation"], **shared)
+        sampling.draw_into(loaded, folder, given["n"], truncation=given["truncation"], best_of=given["best_of"], **shared)
         print(f"{folder}/grid.png")
 
 
@@ -294,7 +299,7 @@ def evaluate(words: list[str]) -> None:
     def flags(
         run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")],
         weights: Literal["last", "best"] = "last",
-        features: Literal["auto", "digits", "random", "inception"] = "auto",
+        features: Literal["auto", "digits", "random", "inception", "dinov2"] = "auto",
         full: bool = False,
         seed: int = 0,
         json: bool = False,

@@ -101,7 +101,9 @@ class Run:
         facts = next(iter(self.record["data"].values()))
         return facts["classes"] if self.objective.classes else []
 
-    def sample(self, n: int = 64, *, seed: int = 0, label: int | str | None = None, truncation: float = 1.0) -> np.ndarray:
+    def sample(
+        self, n: int = 64, *, seed: int = 0, label: int | str | None = None, truncation: float = 1.0, best_of: int = 1
+    ) -> np.ndarray:
         """Draw n pictures.
 
         Args:
@@ -109,18 +111,22 @@ class Run:
             seed: of the noise
             label: a class's name or number; without one, classes take turns
             truncation: what noise is multiplied by: below 1, pictures are more usual and more alike
+            best_of: so many are drawn for each picture, and the critic rejects all but the one it takes most for real
 
         Returns:
             uint8 array (n, H, W, C), C = 1 for grey, 3 for RGB and 4 for RGBA.
 
         Raises:
-            Wrong: for n < 1, a truncation that is not above 0, and for a class that the model does not have.
+            Wrong: for n < 1, a truncation that is not above 0, best_of < 1, and for a class that the model does not have.
         """
         if n < 1:
             raise Wrong("the number of samples must be at least 1", got=n, try_="-n 64", usage=True)
         check_truncation(truncation)
-        more = () if truncation == 1 else (truncation,)  # an objective of somebody's own need not know of it
-        x_NCHW = self.objective.sample(n, seed, self.class_number(label), *more)
+        if best_of < 1:
+            raise Wrong("--best-of must be at least 1", got=best_of, try_="--best-of 4", usage=True)
+        wishes = {"truncation": (truncation, 1), "best_of": (best_of, 1)}
+        more = {name: wish for name, (wish, usual) in wishes.items() if wish != usual}  # others' objectives may not know them
+        x_NCHW = self.objective.sample(n, seed, self.class_number(label), **more)
         return images.straight(images.to_bytes(x_NCHW)).permute(0, 2, 3, 1).contiguous().numpy()
 
     def class_number(self, label: int | str | None) -> int | None:
@@ -200,7 +206,7 @@ def evaluate(
     Args:
         folder: as written by `train`
         weights: last or best
-        features: auto (the digit classifier for mnist, a fixed random net otherwise), digits, random or inception
+        features: auto (the digit classifier for mnist, a fixed random net otherwise), digits, random, inception or dinov2
         full: also train a classifier on drawn pictures (minutes)
         seed: of the first of three drawings
         offline: never touch the network
@@ -340,18 +346,15 @@ def _train(
             if engine.first:
                 print(f"{where} is finished ({record['steps']} steps); --more STEPS lengthens it", file=sys.stderr)
             return where, None
-        with torch.random.fork_rng(devices=[]):  # the nets' first weights; a caller's own numbers stay as they were
-            torch.manual_seed(arguments.get("seed", 0))
-            made = recipe.build(chosen, arguments)
+        # What a recipe chose for itself when the run began, and a newer version or another machine might choose otherwise.
+        made, filled = _build(chosen, record["arguments"] if record else arguments, engine)
         book.facts = _with_own(book.facts, made)
-        engine.share(made.batch)
-        engine.prepare(made.objective)
         if record is None:
             begun = {} if start is None else {"start_sha256": hashlib.sha256(_begun_with(start).read_bytes()).hexdigest()}
             to_come = {"steps": steps, "minutes": minutes, "folder": Path(out) if out else folders.RUNS}
             rows = engine.agree(lambda: _look(preflight.Case(made, engine, **to_come), chosen, arguments, skip))
             length = int(engine.broadcast(_length(made, engine, minutes, steps)))
-            record = _record(request, made, book, length, engine, command, chosen) | begun
+            record = _record(request, made, book, length, engine, command, chosen) | begun | {"arguments": filled}
             where = engine.agree(lambda: folders.create(where, record, chosen, stack, numbered=out is None))
             if engine.first:
                 write_json(where / "preflight.json", preflight.record(rows))
@@ -366,6 +369,31 @@ def _train(
         _go(where, record, made, engine)
     engine.wait()
     return where, made
+
+
+def _build(chosen: recipe.Card, arguments: dict[str, Any], engine: Engine) -> tuple[recipe.Recipe, dict[str, Any]]:
+    """A recipe, ready to train on the engine, and its arguments with what was left open filled in: a flag `batch` that is
+    None becomes the recipe's own batch, or what of it the memory holds."""
+
+    def build(arguments: dict[str, Any]) -> recipe.Recipe:
+        with torch.random.fork_rng(devices=[]):  # the nets' first weights; a caller's own numbers stay as they were
+            torch.manual_seed(arguments.get("seed", 0))
+            made = recipe.build(chosen, arguments)
+        engine.share(made.batch)
+        engine.prepare(made.objective)
+        return made
+
+    if arguments.get("batch") is not None and arguments["batch"] < 1:
+        raise Wrong("a batch has at least one example", got=f"--batch {arguments['batch']}", try_="--batch 64", usage=True)
+    made = build(arguments)
+    if "batch" not in arguments or arguments["batch"] is not None:
+        return made, arguments
+    arguments = arguments | {"batch": int(engine.broadcast(preflight.fitting(preflight.Case(made, engine))))}
+    if arguments["batch"] != made.batch:
+        if engine.first:
+            print(f"batches of {arguments['batch']} instead of {made.batch}: the memory that is free", file=sys.stderr)
+        made = build(arguments)
+    return made, arguments
 
 
 def _look(
@@ -430,16 +458,17 @@ def look_over(
             torch.manual_seed(arguments.get("seed", 0))
             return recipe.build(chosen, arguments | ({"size": size} if size else {}))
 
-    engine, made = Engine(precision), build()
+    engine = Engine(precision)
     if engine.world > 1:
         raise Wrong("preflight looks in one process", got=f"{engine.world} processes", try_="without torchrun", usage=True)
+    with keeping(Ledger(offline=offline)):
+        made, filled = _build(chosen, arguments, engine)
     sizes = next((typing.get_args(flag.kind) for flag in chosen.flags if flag.name == "size"), ())
-    engine.prepare(made.objective)
     case = preflight.Case(
         made,
         engine,
         again=build if {"tiny", "small"} <= set(sizes) else None,
-        rehearse=lambda: rehearse(name, offline=offline, precision=precision, **arguments),
+        rehearse=lambda: rehearse(name, offline=offline, precision=precision, **filled),
     )
     rows = preflight.fly(case, full=True, skip=skip, tell=tell)
     folder = Path(out) if out else Path("preflight") / chosen.name

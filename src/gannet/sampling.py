@@ -23,7 +23,14 @@ PER_SECOND = 24
 
 
 def draw_into(
-    run: Run, folder: Path, n: int, *, seed: int = 0, label: int | str | None = None, truncation: float = 1.0
+    run: Run,
+    folder: Path,
+    n: int,
+    *,
+    seed: int = 0,
+    label: int | str | None = None,
+    truncation: float = 1.0,
+    best_of: int = 1,
 ) -> None:
     """Write n pictures as 00000.png … and all of them as grid.png; an earlier drawing of ours in the folder is replaced.
 
@@ -31,8 +38,9 @@ def draw_into(
         Wrong: where the folder holds anything that is not such a drawing.
     """
     _check_folder(folder)
-    drawn = run.sample(n, seed=seed, label=label, truncation=truncation)
-    write_json(folder / NOTE, {"run": str(run.folder), "n": n, "seed": seed, "class": label, "truncation": truncation})
+    drawn = run.sample(n, seed=seed, label=label, truncation=truncation, best_of=best_of)
+    note = {"run": str(run.folder), "n": n, "seed": seed, "class": label, "truncation": truncation, "best_of": best_of}
+    write_json(folder / NOTE, note)
     for old in folder.glob("[0-9]*.png"):
         if not old.stem.isdecimal() or int(old.stem) >= n:
             old.unlink()

@@ -152,8 +152,9 @@ def straight(x_NCHW: torch.Tensor) -> torch.Tensor:
 
 
 def load(name: str, split: str = "train", pixels: int | None = None) -> Images:
-    """A set of pictures: a folder or zip of one's own, or mnist, fashion-mnist, emoji, digits8 (embedded), bars, or three at a
-    time of a grey one: stacked-mnist, stacked-digits8 …
+    """A set of pictures: a folder or zip of one's own, a Hugging Face data set (owner/name), or one that has a name here.
+
+    These are mnist, fashion-mnist, emoji, digits8 (embedded), bars, and three at a time of a grey one: stacked-mnist …
 
     A folder's pictures become squares of `pixels`; named sets come as they are: of 28, 64 (emoji) or 8 pixels. Where mnist is
     neither cached nor to be reached, digits8 stands in for it and one line on stderr says so.
@@ -167,8 +168,10 @@ def load(name: str, split: str = "train", pixels: int | None = None) -> Images:
 def _read(name: str, split: str, pixels: int | None) -> Images:
     if split not in IDX_FILES:
         raise Wrong("no such split", got=split, try_="train or test", usage=True)
-    from gannet.data import pictures  # which makes Images of what it finds
+    from gannet.data import hub, pictures  # which make Images of what they find
 
+    if name not in NAMES and hub.is_name(name):
+        return hub.read(name, pixels).split(split)
     if name not in NAMES and pictures.is_place(name):  # ./mnist is a folder, mnist is not
         return pictures.read(name, pixels).split(split)
     if name == "digits8":
@@ -191,7 +194,9 @@ def _read(name: str, split: str, pixels: int | None) -> Images:
         return _digits8(split)
     entry = catalog.get(name)
     if name == "emoji":
-        return pictures.emoji(folder).split(split, entry.licence, entry.source)
+        gallery = pictures.emoji(folder)
+        gallery.licence, gallery.source = entry.licence, entry.source
+        return gallery.split(split)
     drawn, labels = IDX_FILES[split]
     x = torch.from_numpy(read_idx(folder / drawn)).unsqueeze(1)
     y = torch.from_numpy(read_idx(folder / labels)).long()

@@ -81,6 +81,7 @@ class Gallery:
         test_N: True where a picture is kept from training
         left_out: [file, reason] for each that is not used
         notes: what else to know: how many are cut, animated, and so on
+        licence, source: for the model card
     """
 
     name: str
@@ -91,8 +92,10 @@ class Gallery:
     test_N: torch.Tensor
     left_out: list[list[str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    licence: str = "its owner's"
+    source: str = OWN
 
-    def split(self, split: str, licence: str = "its owner's", source: str = OWN) -> Images:
+    def split(self, split: str) -> Images:
         """The training or the test pictures."""
         mine = self.test_N if split == "test" else ~self.test_N
         labels = None if self.labels_N is None else self.labels_N[mine]
@@ -101,8 +104,8 @@ class Gallery:
         facts: dict[str, Any] = {"sha256": digest.hexdigest()}
         if split == "train":
             facts |= {"left_out": self.left_out, "notes": self.notes}
-        words = {"name": self.name, "split": split, "licence": licence, "source": source, "more": facts}
-        return Images(self.x_NCHW[mine], labels, self.classes, **words)
+        words = {"name": self.name, "split": split, "licence": self.licence, "source": self.source}
+        return Images(self.x_NCHW[mine], labels, self.classes, **words, more=facts)
 
 
 def is_place(data: str) -> bool:
@@ -122,8 +125,7 @@ def read(place: str | Path, pixels: int | None = None, *, quiet: bool = False) -
     Raises:
         Wrong: where there is no such place, or too few usable pictures in it; the line names the first that was left out.
     """
-    if pixels is not None and not SMALLEST <= pixels <= 128:
-        raise Wrong("pictures can be made of 8 to 128 pixels", got=f"{pixels} pixels", try_="--pixels 64", usage=True)
+    check_pixels(pixels)
     path = Path(place).expanduser()
     try:
         stamp = _stamp(path)
@@ -132,6 +134,12 @@ def read(place: str | Path, pixels: int | None = None, *, quiet: bool = False) -
             "there is no such folder or zip", got=shown(str(place)), try_="the folder that holds the pictures"
         ) from error
     return _read(path.absolute(), stamp, pixels, quiet)
+
+
+def check_pixels(pixels: int | None) -> None:
+    """One line for sides that pictures cannot be given."""
+    if pixels is not None and not SMALLEST <= pixels <= 128:
+        raise Wrong("pictures can be made of 8 to 128 pixels", got=f"{pixels} pixels", try_="--pixels 64", usage=True)
 
 
 def _stamp(path: Path) -> str:
@@ -153,21 +161,23 @@ def _read(path: Path, stamp: str, pixels: int | None, quiet: bool) -> Gallery:
         if not files:
             held = f"{shown(str(path))} ({others} other files)" if others else shown(str(path))
             raise Wrong("there is no picture here", got=held, try_=f"files ending in {', '.join(sorted(SUFFIXES)[:6])} …")
-        pixels = pixels or _suitable(files)
-        need, free = len(files) * pixels**2 * 4 * 3, psutil.virtual_memory().available  # three copies while they are sorted
-        if need > 0.8 * free:
-            what = (
-                f"{len(files):,} pictures of {pixels} pixels need about {need / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free"
-            )
-            raise Wrong(what, got=shown(str(path)), try_="fewer --pixels, or a part of the folder")
-        with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-            warnings.simplefilter("ignore")  # Pillow's of bombs and odd metadata; of the whole process, so not in a thread
-            made = list(pool.map(functools.partial(look, pixels=pixels), files))
-    names = [file.name for file in files]
-    gallery = gather(shown(path.stem if path.is_file() else path.name), names, made, left_out)
+        gallery = assemble(shown(path.stem if path.is_file() else path.name), files, pixels, left_out)
     if not quiet:
         print(told(gallery), file=sys.stderr)
     return gallery
+
+
+def assemble(name: str, files: list[File], pixels: int | None = None, left_out: Sequence[tuple[str, str]] = ()) -> Gallery:
+    """A gallery of files, each opened and looked at; the arguments are those of `read` and `gather`."""
+    pixels = pixels or _suitable(files)
+    need, free = len(files) * pixels**2 * 4 * 3, psutil.virtual_memory().available  # three copies while they are sorted
+    if need > 0.8 * free:
+        what = f"{len(files):,} pictures of {pixels} pixels need about {need / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free"
+        raise Wrong(what, got=name, try_="fewer --pixels, or a part of the folder")
+    with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        warnings.simplefilter("ignore")  # Pillow's of bombs and odd metadata; of the whole process, so not in a thread
+        made = list(pool.map(functools.partial(look, pixels=pixels), files))
+    return gather(name, [file.name for file in files], made, left_out)
 
 
 def gather(name: str, files: list[str], made: Sequence[Looked], left_out: Sequence[tuple[str, str]] = ()) -> Gallery:

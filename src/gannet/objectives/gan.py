@@ -409,9 +409,9 @@ class Gan:
         averages = self.averages.items()
         return rest | {f"average {life:g}.{name}": t for life, net in averages for name, t in net.state_dict().items()}
 
-    def noises(self, n: int, seed: int) -> torch.Tensor:
-        """The noise of pictures 0 to n - 1 of a seed, (n, Z); that of picture k is the same whatever n is."""
-        return torch.cat([Rng(seed, i, "sample").normal(CHUNK, self.noise) for i in range(-(-n // CHUNK))])[:n]
+    def noises(self, n: int, seed: int, first: int = 0) -> torch.Tensor:
+        """The noise of n pictures of a seed, from chunk `first` on, (n, Z); that of a picture is the same whatever n is."""
+        return torch.cat([Rng(seed, first + i, "sample").normal(CHUNK, self.noise) for i in range(-(-n // CHUNK))])[:n]
 
     def kinds(self, n: int, label: int | torch.Tensor | None = None) -> torch.Tensor | None:
         """Classes of n pictures, (n,): one for all, a class for each (n,), or by turns; None where none are learnt."""
@@ -434,16 +434,39 @@ class Gan:
             parts.append(self.average(z, y).float().cpu())
         return torch.cat(parts)[: len(z_NZ)]
 
-    def sample(self, n: int, seed: int, label: int | torch.Tensor | None = None, truncation: float = 1.0) -> torch.Tensor:
+    @torch.no_grad()
+    def rate(self, x_NCHW: torch.Tensor, y_N: torch.Tensor | None = None) -> Logits:
+        """The critic's logits of pictures in [-1, 1], (N,), a chunk at a time; as it stands, nothing in it is changed."""
+        device, training = next(self.critic.parameters()).device, self.critic.training
+        self.critic.eval()
+        kinds = [None] * -(-len(x_NCHW) // CHUNK) if y_N is None else y_N.split(CHUNK)
+        pairs = zip(x_NCHW.split(CHUNK), kinds, strict=True)
+        rated = [self.critic(x.to(device), None if y is None else y.to(device)).float().cpu() for x, y in pairs]
+        self.critic.train(training)
+        return torch.cat(rated)
+
+    def sample(
+        self, n: int, seed: int, label: int | torch.Tensor | None = None, truncation: float = 1.0, best_of: int = 1
+    ) -> torch.Tensor:
         """n pictures (n, C, H, W) in [-1, 1] from the averaged generator; picture k is the same whatever n is.
 
         Args:
             n, seed: of the noise
             label: with classes: one for all, a class for each (n,), or without either class k mod K for picture k
             truncation: what noise is multiplied by: below 1, pictures are more usual and more alike
+            best_of: so many are drawn for each picture, and the critic rejects all but the one it takes most for real
         """
         whole = -(-n // CHUNK) * CHUNK  # whole chunks, or a net that looks at its batch would draw k otherwise for another n
         y_N = self.kinds(whole)
         if y_N is not None and label is not None:
             y_N[:n] = torch.as_tensor(label)
-        return self.paint(self.noises(whole, seed) * truncation, y_N)[:n]
+        if best_of == 1:
+            return self.paint(self.noises(whole, seed) * truncation, y_N)[:n]
+        kept = []
+        for chunk in range(whole // CHUNK):
+            z = self.noises(CHUNK * best_of, seed, chunk * best_of) * truncation
+            y = None if y_N is None else y_N[chunk * CHUNK : (chunk + 1) * CHUNK].repeat_interleave(best_of)
+            x = self.paint(z, y)
+            first = self.rate(x, y).view(CHUNK, best_of).argmax(1)
+            kept.append(x.view(CHUNK, best_of, *x.shape[1:])[torch.arange(CHUNK), first])
+        return torch.cat(kept)[:n]

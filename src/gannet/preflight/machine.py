@@ -6,6 +6,7 @@ import os
 import shutil
 import statistics
 import time
+from collections.abc import Callable
 
 import psutil
 import torch
@@ -42,18 +43,38 @@ def memory_of(case: Case, batch: int) -> int:
     return most
 
 
+def needed(case: Case, few: int | None = None) -> Callable[[int], float]:
+    """Bytes of a step on this process by its batch over all of them: measured at two small batches and drawn out."""
+    one = few or case.few
+    small, large = memory_of(case, one), memory_of(case, 2 * one)
+    weights = sum(4 * p.nbytes for player in case.objective.players.values() for p in player.net.parameters())
+
+    def at(batch: int) -> float:
+        share = batch / case.whole.world
+        return 1.25 * (large + (large - small) / one * (share - 2 * one)) + weights  # a quarter for what is on its way
+
+    return at
+
+
+def free_memory(case: Case) -> float:
+    """Bytes that are free on the device; on the CPU for each of the processes that work together."""
+    if case.engine.device.type == "cuda":
+        return torch.cuda.mem_get_info()[0] + torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
+    return psutil.virtual_memory().available / int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+
+def fitting(case: Case, share: float = 0.5, least: int = 8) -> int:
+    """The recipe's batch, halved until a step needs at most this share of the memory that is free, and never below `least`."""
+    batch, have, need = case.made.batch, share * free_memory(case), needed(case, few=2)
+    while need(batch) > have and batch % 2 == 0 and batch // 2 >= max(least, case.whole.world):
+        batch //= 2
+    return batch
+
+
 @check(fast=True)
 def memory(case: Case) -> Finding:
     """A step at the recipe's batch fits into the memory that is free: measured at two small batches and drawn out."""
-    one, two = case.few, 2 * case.few
-    small, large = memory_of(case, one), memory_of(case, two)
-    weights = sum(4 * p.nbytes for player in case.objective.players.values() for p in player.net.parameters())
-    share = case.made.batch / case.whole.world
-    need = 1.25 * (large + (large - small) / (two - one) * (share - two)) + weights  # a quarter for what is on its way
-    if case.engine.device.type == "cuda":
-        free = torch.cuda.mem_get_info()[0] + torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
-    else:
-        free = psutil.virtual_memory().available
+    need, free = needed(case)(case.made.batch), free_memory(case)
     words = f"about {need / 1e6:,.0f} MB of {free / 1e6:,.0f} MB free"
     return found(need < 0.9 * free, words, "below 90%", "a batch or a net too large for this machine")
 

@@ -17,6 +17,7 @@ def images(
     data: str = "fashion-mnist",
     pixels: int | None = None,
     classes: bool = True,
+    batch: int | None = None,
     rate: float = 3e-3,
     gamma: float | None = None,
     augmented: bool = True,
@@ -29,12 +30,14 @@ def images(
         data: a folder or a zip of pictures, or a named set (gannet data list)
         pixels: sides of what is drawn, 8 to 128; without, as small as the pictures are, 64 at most
         classes: learn one class per folder, where there are folders
+        batch: pictures per step; without, 64 (base: 256), or half as often as the memory that is free requires
         rate: peak learning rate of both nets
         gamma: weight of the penalty; chosen from pixels, channels and batch unless given
         augmented: show the critic moved, cut and recoloured pictures, the more the further it is ahead
         seed: of everything that is random
     """
-    width, batch, examples = {"tiny": (8, 16, 3_200), "small": (48, 64, 1_500_000), "base": (192, 256, 20_000_000)}[size]
+    width, usual, examples = {"tiny": (8, 16, 3_200), "small": (48, 64, 1_500_000), "base": (192, 256, 20_000_000)}[size]
+    batch = usual if batch is None else batch
     found = pictures.load(data, "train", pixels)
     train = found if classes else found.without_classes()
     kinds = len(train.classes)
