@@ -141,7 +141,15 @@ def test_eject_writes_once(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_list_and_data_list(capsys: pytest.CaptureFixture[str]) -> None:
     found = json.loads(call(capsys, "list", "--json")[1])
-    assert [one["name"] for one in found["recipes"]] == ["dcgan", "digits", "images", "r3gan", "stacked", "tutorial"]
+    assert [one["name"] for one in found["recipes"]] == [
+        "classify",
+        "dcgan",
+        "digits",
+        "images",
+        "r3gan",
+        "stacked",
+        "tutorial",
+    ]
     assert found["runs"] == []
     out = call(capsys, "data", "list")[1]
     for word in ("mnist", "fashion-mnist", "digits8", "absent", "CC BY-SA 3.0", "MIT"):

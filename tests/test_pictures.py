@@ -405,3 +405,184 @@ def test_a_file_may_lie_elsewhere_in_a_mirror() -> None:
     entry = catalog.get("emoji")
     paths = [mirror.path(file) for mirror in entry.mirrors for file in entry.files]
     assert paths == ["package/img/twitter/sheets/64.png", "package/emoji.json"]
+
+
+# ------------------------------------------------------------------------------------------------------- class lists
+
+
+KINDS = ["cat", "dog"]
+
+
+def listed(folder: Path, table: str | bytes, name: str = "labels.csv", n: int = 20) -> Path:
+    """A folder of good pictures with a class list: rows may be anything."""
+    good(folder, n)
+    (folder / name).write_bytes(table if isinstance(table, bytes) else table.encode())
+    return folder
+
+
+def rows(word: Callable[[int], str], n: int = 20, head: str = "file,class") -> str:
+    return "\n".join([head, *(f"{word(i)},{KINDS[i % 2]}" for i in range(n))])
+
+
+def kinds_of(gallery: pictures.Gallery) -> dict[str, str]:
+    return {name: gallery.classes[y] for name, y in zip(gallery.names_N, gallery.labels_N.tolist(), strict=True)}
+
+
+@pytest.mark.parametrize(
+    ("name", "table"),
+    [
+        ("labels.csv", rows(lambda i: f"good{i:02}.png")),
+        ("train.csv", rows(lambda i: f"good{i:02}", head="ID,Breed")),
+        ("classes.csv", rows(lambda i: f"./good{i:02}.png", head=" Filename , TARGET ")),
+        ("labels.csv", "\ufeff" + rows(lambda i: f'"good{i:02}.png"').replace("\n", "\r\n\r\n") + "\r\n"),
+        (
+            "labels.csv",
+            rows(lambda i: f"good{i:02}.png", head="image_id,file,id,label").replace("good", "7,good").replace("png", "png,7"),
+        ),
+        ("labels.csv", rows(lambda i: f"good{i:02}.png").replace(",", ";")),
+        ("labels.csv", rows(lambda i: f".\\good{i:02}.png").replace(",", "\t")),
+        ("labels.csv", rows(lambda i: f"good{i:02}.png") + "\n" + rows(lambda i: f"good{i:02}").partition("\n")[2]),
+    ],
+)
+def test_a_list_says_the_classes(name: str, table: str, tmp_path: Path) -> None:
+    gallery = read(listed(tmp_path / "mine", table, name))
+    assert kinds_of(gallery) == {f"good{i:02}.png": KINDS[i % 2] for i in range(20)}
+    assert gallery.classes == KINDS and gallery.left_out == []
+    assert "2 classes: cat 10, dog 10" in pictures.told(gallery)
+
+
+def test_a_list_of_pictures_in_folders(tmp_path: Path) -> None:
+    good(tmp_path / "mine" / "all" / "here")
+    for word in ("all/here/good{:02}.png", "all/here/good{:02}", "good{:02}.png", "good{:02}"):
+        (tmp_path / "mine" / "labels.csv").write_text(rows(lambda i, word=word: word.format(i)))
+        gallery = read(tmp_path / "mine")
+        assert gallery.labels_N.tolist() == [0, 1] * 10 and gallery.left_out == []
+    (tmp_path / "mine" / "labels.csv").write_text(rows(lambda i: f"here/good{i:02}.png"))
+    with pytest.raises(Wrong) as caught:
+        read(tmp_path / "mine")
+    one_line(str(caught.value), "0 usable pictures", "all/here/good00.png (labels.csv does not name it) and 39 more")
+
+
+def test_a_list_beside_one_folder_for_each_picture(tmp_path: Path) -> None:
+    for i in range(20):
+        good(tmp_path / "mine" / f"patient{i:02}", 1)
+    (tmp_path / "mine" / "labels.csv").write_text(rows(lambda i: f"patient{i:02}/good00.png"))
+    assert read(tmp_path / "mine").labels_N.tolist() == [0, 1] * 10
+
+
+def test_a_list_beside_the_two_splits(tmp_path: Path) -> None:
+    good(tmp_path / "mine" / "train", 20)
+    good(tmp_path / "mine" / "test", 8)
+    table = rows(lambda i: f"train/good{i:02}.png")
+    (tmp_path / "mine" / "labels.csv").write_text(table + "\n" + "\n".join(f"test/good{i:02}.png,dog" for i in range(8)))
+    gallery = read(tmp_path / "mine")
+    assert (len(gallery.split("train")), gallery.split("test").labels_N.tolist()) == (20, [1] * 8)
+    (tmp_path / "mine" / "labels.csv").write_text(table)  # as of a competition, whose test pictures nobody may know
+    gallery = read(tmp_path / "mine")
+    assert len(gallery.x_NCHW) == 20 and len(gallery.left_out) == 8 and len(gallery.split("test")) >= 1
+    assert gallery.left_out[0] == ["test/good00.png", "labels.csv does not name it"]
+
+
+def test_rows_without_a_picture_and_pictures_without_a_row(tmp_path: Path) -> None:
+    table = rows(lambda i: f"good{i:02}.png") + "\ngone.png,cat\ngone.png,cat\n,dog\nbad.png,cat\ngood20.png\ngood21.png, "
+    folder = listed(tmp_path / "mine", table, n=23)
+    (folder / "bad.png").write_bytes(b"x")
+    (folder / "other.csv").write_text("anything")
+    gallery = read(folder)
+    assert len(gallery.x_NCHW) == 20 and len(gallery.left_out) == 6
+    assert dict(map(tuple, gallery.left_out)) == {
+        "gone.png": "no such file, though labels.csv names it",
+        "good20.png": "labels.csv gives it no class",
+        "good21.png": "labels.csv gives it no class",
+        "good22.png": "labels.csv does not name it",
+        "bad.png": "no picture, whatever its name says",
+        "labels.csv": "line 24 names no file",
+    }
+    for line in pictures.told(gallery).splitlines():
+        assert line.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("table", "parts"),
+    [
+        ("", ["class list is empty", "labels.csv"]),
+        ("\n \n", ["class list is empty", "labels.csv"]),
+        ("file,class\n", ["class list is empty", "file,class"]),
+        (rows(str, head="picture,class"), ["no column of files", "picture, class", "filename"]),
+        (rows(str, head="file,kind"), ["no column of classes", "file, kind", "breed"]),
+        (rows(str, head="file\x1b[31m,kind"), ["no column of files", "file\\x1b[31m"]),
+        (b"file,class\ngood00.png,caf\xe9\n", ["must be UTF-8", "labels.csv, line 2"]),
+        (b"\xff\xfe" + "file,class\n".encode("utf-16-le"), ["must be UTF-8", "labels.csv, line 1"]),
+        ('file,class\ngood00.png,"cat\n', ["no CSV", "labels.csv, line 2"]),
+        (rows(lambda i: f"good{i:02}") + "\ngood03.png,cat", ["one file two classes", "'dog' in line 5 and 'cat' in line 22"]),
+        (rows(lambda i: "nobody"), ["0 usable pictures", "labels.csv does not name it"]),
+    ],
+)  # fmt: skip
+def test_lists_of_which_nothing_can_be_made(table: str | bytes, parts: list[str], tmp_path: Path) -> None:
+    folder = listed(tmp_path / "mine", table)
+    with pytest.raises(Wrong) as caught:
+        read(folder)
+    one_line(str(caught.value), *parts)
+    assert str(caught.value).isprintable()
+
+
+def test_a_word_that_may_mean_several_files(tmp_path: Path) -> None:
+    folder = listed(tmp_path / "mine", rows(lambda i: f"good{i:02}"))
+    noise().save(folder / "good07.bmp")
+    with pytest.raises(Wrong) as caught:
+        read(folder)
+    one_line(str(caught.value), "2 files might be", "good07 in line 9: good07.bmp, good07.png")
+    (folder / "labels.csv").write_text(rows(lambda i: f"good{i:02}.png"))
+    assert read(folder).left_out == [["good07.bmp", "labels.csv does not name it"]]
+
+
+def test_a_list_that_may_not_be_read(tmp_path: Path) -> None:
+    folder = good(tmp_path / "mine")
+    os.mkfifo(folder / "labels.csv")
+    with pytest.raises(Wrong) as caught:
+        read(folder)
+    one_line(str(caught.value), "class list cannot be read", "labels.csv: no ordinary file")
+
+
+def test_folders_of_classes_win_over_a_list(tmp_path: Path) -> None:
+    good(tmp_path / "mine" / "a", 10)
+    good(tmp_path / "mine" / "b", 10)
+    before = read(tmp_path / "mine").split("train").facts()
+    (tmp_path / "mine" / "labels.csv").write_text("no,list")
+    assert read(tmp_path / "mine").split("train").facts() == before
+
+
+def test_lists_that_are_none(tmp_path: Path) -> None:
+    folder = good(tmp_path / "mine" / "inside").parent
+    noise().save(folder / "loose.png")
+    before = read(folder).split("train").facts()
+    for places in (["notes.csv"], ["inside/labels.csv"], ["labels.csv", "train.csv"]):
+        for place in places:  # another name, not beside all pictures, two of them
+            (folder / place).write_text("no,list")
+        assert read(folder).split("train").facts() == before, places
+        for place in places:
+            (folder / place).unlink()
+
+
+def test_a_list_in_a_zip(tmp_path: Path) -> None:
+    files = {f"./all/pictures/{i:02}.png": encoded(noise()) for i in range(20)}
+    for place in ("./all/labels.csv", "labels.csv", "./all/pictures/labels.csv"):
+        table = {place: rows(lambda i: f"{i:02}").encode(), "__MACOSX/labels.csv": b"x"}
+        gallery = read(zipped(tmp_path / "mine.zip", files | table))
+        assert gallery.labels_N.tolist() == [0, 1] * 10 and gallery.left_out == [], place
+
+
+def test_an_accent_may_be_written_in_two_ways(tmp_path: Path) -> None:
+    folder = good(tmp_path / "mine", 19)
+    noise().save(folder / "e\u0301te\u0301.png")
+    (folder / "labels.csv").write_text(rows(lambda i: f"good{i:02}.png", 19) + "\n\u00e9t\u00e9.png,dog")
+    assert read(folder).left_out == []
+
+
+def test_a_changed_list_is_other_data(tmp_path: Path) -> None:
+    folder = listed(tmp_path / "mine", rows(lambda i: f"good{i:02}.png"))
+    first = pictures.read(folder, 16, quiet=True)
+    (folder / "labels.csv").write_text(rows(lambda i: f"good{i:02}.png").replace("cat", "cow"))
+    again = pictures.read(folder, 16, quiet=True)
+    assert torch.equal(first.x_NCHW, again.x_NCHW)
+    assert first.split("train").facts()["more"]["sha256"] != again.split("train").facts()["more"]["sha256"]

@@ -22,9 +22,7 @@ def write(record: dict[str, Any], evaluation: dict[str, Any] | None = None, pref
     classes = f"{len(facts['classes'])} classes: {', '.join(names)}" if names else "no classes"
     return f"""# {record["recipe"]}: {facts["name"]}
 
-![what it draws](samples/last.png)
-
-Drawn by the generator's running average from fixed noise, unpicked. How it learnt: [learning.gif](samples/learning.gif).
+{_picture(record)}
 
 | | |
 | --- | --- |
@@ -55,13 +53,35 @@ Source: {facts["source"]}.
 
 ```python
 import gannet
-pictures = gannet.load("PATH OF THIS FOLDER").sample(64, seed=0)  # uint8 (N, H, W, C)
+{_use(record)}
 ```
 
 ## Limits
 
-It draws pictures like those it was trained on and knows nothing else.
+{_limits(record)}
 """
+
+
+def _picture(record: dict[str, Any]) -> str:
+    if record.get("draws", True):
+        return """![what it draws](samples/last.png)
+
+Drawn by the generator's running average from fixed noise, unpicked. How it learnt: [learning.gif](samples/learning.gif)."""
+    return """![what it finds hardest](samples/last.png)
+
+Of the pictures kept from training, those that its running average gives the least chance to be what they are, worst first."""
+
+
+def _use(record: dict[str, Any]) -> str:
+    if record.get("draws", True):
+        return 'pictures = gannet.load("PATH OF THIS FOLDER").sample(64, seed=0)  # uint8 (N, H, W, C)'
+    return 'found = gannet.load("PATH OF THIS FOLDER").predict(["photo.png"])  # a class and its chance for each'
+
+
+def _limits(record: dict[str, Any]) -> str:
+    if record.get("draws", True):
+        return "It draws pictures like those it was trained on and knows nothing else."
+    return "It calls every picture one of its classes, whatever is on it, and has been measured on pictures like its own only."
 
 
 def _left_out(facts: dict[str, Any], most: int = 20) -> str:
@@ -89,16 +109,47 @@ def _scores(evaluation: dict[str, Any] | None) -> str:
     if evaluation is None:
         return "Not measured yet: `gannet evaluate` with this folder measures them and writes them here.\n"
     rows = "\n".join("| " + " | ".join(row) + " |" for row in rows_of(evaluation))
-    return f"""| score | drawn | real | better | n | |
+    mine, other = columns(evaluation)
+    return f"""| score | {mine} | {other} | better | n | |
 | --- | --- | --- | --- | --- | --- |
 {rows}
 
 {about(evaluation)}
-
+{_classes(evaluation)}
 ![a closer look](samples/closest.png)
 
 {evaluation["picture"]}
 """
+
+
+def _classes(evaluation: dict[str, Any]) -> str:
+    """The table of the classes, in Markdown."""
+    rows = classes_of(evaluation)
+    if not rows:
+        return ""
+    head, *rest = ("| " + " | ".join(row) + " |" for row in rows)
+    return "\n".join(["", head, "|" + " --- |" * len(rows[0]), *rest, ""])
+
+
+def columns(evaluation: dict[str, Any]) -> tuple[str, str]:
+    """What a score's value and the number beside it are of."""
+    mine, other = evaluation.get("columns", ("drawn", "real"))
+    return mine, other
+
+
+def classes_of(evaluation: dict[str, Any]) -> list[list[str]]:
+    """A table with a row for each class of a classifier; empty for others and for more than forty classes."""
+    found = evaluation.get("classes", {}) if "confusion" in evaluation else {}
+    if not 0 < len(found) <= 40:
+        return []
+    head = ["class", *next(iter(found.values()))]
+    return [
+        head,
+        *(
+            [name, *(f"{v:.4f}" if isinstance(v, float) and key != "n" else f"{v:,.0f}" for key, v in row.items())]
+            for name, row in found.items()
+        ),
+    ]
 
 
 def rows_of(evaluation: dict[str, Any]) -> list[list[str]]:
@@ -114,6 +165,8 @@ def rows_of(evaluation: dict[str, Any]) -> list[list[str]]:
 
 def about(evaluation: dict[str, Any]) -> str:
     """What stands behind the scores, in a few sentences."""
+    if "about" in evaluation:
+        return f"Weights: {evaluation['weights']} (step {evaluation['step']:,}). {evaluation['about']}"
     net, floor, reference = evaluation["features"], evaluation["floor"], evaluation["reference"]
     return (
         f"Weights: {evaluation['weights']} (step {evaluation['step']:,}). n pictures drawn with each of the seeds "

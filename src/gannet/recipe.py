@@ -44,6 +44,12 @@ def inverse_root(progress: float, examples: int, *, warm: int = 1_000, steady: i
     return min(1.0, examples / warm, math.sqrt(steady / max(examples, 1))) * cosine(progress, warm=0, floor=floor)
 
 
+def one_cycle(progress: float, examples: int = 0, *, rise: float = 0.25, floor: float = 0.002) -> float:
+    """Share of the peak learning rate: a straight line up over the first `rise` of the run and one down to `floor`
+    (Smith and Topin 2018, arXiv 1708.07120)."""
+    return max(progress / rise if progress < rise else (1 - progress) / (1 - rise), floor)
+
+
 def eased(decay: int, *, floor: float = 0.25) -> Callable[[float, int], float]:
     """The peak learning rate, falling as half a cosine to `floor` over `decay` examples and constant from there (R3GAN)."""
     return lambda progress, examples: cosine(examples / decay, warm=0, floor=floor)
@@ -65,8 +71,9 @@ class Recipe:
         examples: how many to train on unless --minutes or --steps says otherwise
         seed: of everything that is random
         schedule: (progress from 0 to 1, examples seen) -> share of each player's peak rate
-        show: examples drawn into `samples/` and the model card
-        evaluation: scores the finished model, and a cheap score while it trains (gannet.evaluation.images.Pictures); or None
+        show: examples drawn into `samples/` and the model card; 0 where nothing is drawn
+        evaluation: scores the finished model, and a cheap score while it trains (Pictures and Classes in gannet.evaluation); or
+            None
     """
 
     data: Any

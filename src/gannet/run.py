@@ -29,7 +29,7 @@ import tempfile
 import threading
 import time
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -42,8 +42,10 @@ from safetensors.torch import save as safetensors_bytes
 
 from gannet import __version__, card, folders, preflight, recipe
 from gannet.data import Ledger, images, keeping
+from gannet.data.pictures import prepared
 from gannet.errors import Wrong
 from gannet.files import write_bytes, write_json, write_text
+from gannet.rng import Rng
 from gannet.rng import number as mixed
 from gannet.training import checkpoint, guard, loop
 from gannet.training.engine import Engine
@@ -119,6 +121,8 @@ class Run:
         Raises:
             Wrong: for n < 1, a truncation that is not above 0, best_of < 1, and for a class that the model does not have.
         """
+        if not hasattr(self.objective, "sample"):
+            raise Wrong("this run draws nothing", got=self.record["recipe"], try_="gannet predict RUN FILES", usage=True)
         if n < 1:
             raise Wrong("the number of samples must be at least 1", got=n, try_="-n 64", usage=True)
         check_truncation(truncation)
@@ -128,6 +132,50 @@ class Run:
         more = {name: wish for name, (wish, usual) in wishes.items() if wish != usual}  # others' objectives may not know them
         x_NCHW = self.objective.sample(n, seed, self.class_number(label), **more)
         return images.straight(images.to_bytes(x_NCHW)).permute(0, 2, 3, 1).contiguous().numpy()
+
+    def predict(self, pictures: Sequence[str | Path] | np.ndarray) -> list[dict[str, Any]]:
+        """What a classifier takes pictures for, at the temperature that was fitted when it was trained.
+
+        Args:
+            pictures: files, made square as the training pictures were; or bytes (N, H, W, C) of the run's size
+
+        Returns:
+            for each {"file" (of files), "class", "chance", "chances": {name: chance}, likeliest first}.
+
+        Raises:
+            Wrong: for a run that tells no classes apart, and for what is no picture of the right kind.
+        """
+        if not hasattr(self.objective, "logits"):
+            raise Wrong("this run tells nothing apart", got=self.record["recipe"], try_="gannet sample RUN", usage=True)
+        facts = next(iter(self.record["data"].values()))
+        pixels, channels = facts["pixels"], facts["channels"]
+        if isinstance(pictures, np.ndarray):
+            if pictures.dtype != np.uint8 or pictures.shape[1:] != (pixels, pixels, channels):
+                needs = f"bytes (N, {pixels}, {pixels}, {channels})"
+                raise Wrong(
+                    "pictures as an array must have the run's size", got=f"{pictures.shape} {pictures.dtype}", try_=needs
+                )
+            x_NCHW, files = torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous(), [{}] * len(pictures)
+        else:
+            made = [prepared(Path(file), pixels, channels) for file in pictures]
+            x_NCHW, files = torch.stack(made), [{"file": str(file)} for file in pictures]
+        warm = self.record["trained"].get("temperature", 1.0) if "trained" in self.record else 1.0
+        p_NK = (self.objective.logits(x_NCHW) / warm).softmax(1)
+        found = []
+        for file, p_K in zip(files, p_NK, strict=True):
+            chances = {facts["classes"][i]: round(float(p_K[i]), 6) for i in p_K.argsort(descending=True).tolist()}
+            first = next(iter(chances))
+            found.append({**file, "class": first, "chance": chances[first], "chances": chances})
+        return found
+
+    def digest(self) -> str:
+        """sha256 of what the model does: of pictures that it draws, or of what it says of noise."""
+        if hasattr(self.objective, "sample"):
+            return hashlib.sha256(self.sample(16).tobytes()).hexdigest()
+        facts = next(iter(self.record["data"].values()))
+        shape = (16, facts["channels"], facts["pixels"], facts["pixels"])
+        noise = Rng(0, 0, "digest").integers(256, math.prod(shape)).view(shape).to(torch.uint8)
+        return hashlib.sha256(self.objective.logits(noise).numpy().tobytes()).hexdigest()
 
     def class_number(self, label: int | str | None) -> int | None:
         """A class's number from its name or number."""
@@ -227,12 +275,7 @@ def evaluate(
             needs = "evaluation=Pictures(train, test) in its Recipe(...)"
             raise Wrong("this run's recipe has no evaluation", got=record["recipe"], try_=needs)
         _same_data(_with_own(book.facts, made), record, "the data that it was trained on")
-
-        def draw(n: int, seed: int) -> tuple[torch.Tensor, torch.Tensor | None]:
-            y_N = made.evaluation.classes(n, seed) if objective.classes else None
-            return images.to_bytes(objective.sample(n, seed, y_N)), y_N
-
-        scores, closest = made.evaluation.report(draw, wish=features, full=full, seed=seed)
+        scores, closest = made.evaluation.judge(objective, wish=features, full=full, seed=seed)
     report = {"weights": weights, "step": loaded.step, **scores}
     write_json(where / "evaluation.json", report)
     save_picture(closest, where / "samples" / "closest.png")
@@ -480,15 +523,15 @@ def look_over(
 
 
 DIGEST = """
-import hashlib, sys
+import sys
 from gannet.run import load
-print(hashlib.sha256(load(sys.argv[1], trust=True).sample(16).tobytes()).hexdigest())
+print(load(sys.argv[1], trust=True).digest())
 """
 
 
 def rehearse(name: str, **words: Any) -> tuple[str, str]:
-    """Two steps of a recipe into a folder that is thrown away: sha256 of what the nets that were trained draw, and of what
-    the folder draws in a fresh process."""
+    """Two steps of a recipe into a folder that is thrown away: digest of what the nets that were trained do, and of what
+    the folder's do in a fresh process."""
     with tempfile.TemporaryDirectory() as folder:
         try:
             with contextlib.redirect_stderr(io.StringIO()):
@@ -496,11 +539,11 @@ def rehearse(name: str, **words: Any) -> tuple[str, str]:
         except Stopped as stopped:  # by somebody at the keyboard, who does not mean the rehearsal
             raise KeyboardInterrupt from stopped
         assert made is not None
-        live = Run(where, folders.read_record(where), made.objective, 2).sample(16)
+        live = Run(where, folders.read_record(where), made.objective, 2).digest()
         fresh = subprocess.run([sys.executable, "-c", DIGEST, where], capture_output=True, text=True)
     if fresh.returncode:
         raise Wrong("the run cannot be loaded in a fresh process", got=fresh.stderr.strip().splitlines()[-1])
-    return hashlib.sha256(live.tobytes()).hexdigest(), fresh.stdout.strip()
+    return live, fresh.stdout.strip()
 
 
 def _check_numbers(minutes: float | None, steps: int | None, more: int | None, precision: str, out: Any) -> None:
@@ -528,7 +571,8 @@ def _length(made: recipe.Recipe, engine: Engine, minutes: float | None, steps: i
         loop.fit(trial, made.data, engine, **settings, start=at, stop=at + 5)
         spent.append(time.perf_counter() - began)
     began = time.perf_counter()
-    trial.sample(made.show, made.seed)
+    if made.show:
+        trial.sample(made.show, made.seed)
     frames = FRAMES * (time.perf_counter() - began)
     return max(1, round((60 * minutes - min(frames, 6 * minutes)) / (statistics.median(spent) / 5)))
 
@@ -557,6 +601,7 @@ def _record(
         "examples": steps * made.batch,
         "checkpoint_every": min(max(steps // 20, 1), 2000),
         "parameters": sizes,
+        "draws": bool(made.show),
         "data": book.facts,
         "processes": engine.world,
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
@@ -704,13 +749,13 @@ def _through(where: Path, record: dict[str, Any], made: recipe.Recipe, engine: E
 
         hooks: list[loop.Hook] = [
             (min(max(steps // 200, 1), 500), log.write),
-            (max(steps // FRAMES, 1), draw),
+            *([(max(steps // FRAMES, 1), draw)] if made.show else []),
             (max(steps // SCORED, math.ceil(SCORED_APART / batch)), score),
             (record["checkpoint_every"], save),
             (1, stop),
         ]
         try:
-            if start == 0:
+            if start == 0 and made.show:
                 draw(0)
             # After a setback the same numbers would only lead there again.
             seed = mixed(made.seed, "setback", setbacks) if setbacks else made.seed
@@ -960,19 +1005,29 @@ def save_gif(frames: list[Any], milliseconds: int | list[int], path: Path) -> No
 
 
 def _finish(where: Path, record: dict[str, Any], made: recipe.Recipe, seconds: float) -> dict[str, Any]:
-    """The GIF of its learning, and the model card; returns the record as it was written."""
-    from PIL import Image
-
-    _draw(where, made.objective, made, record["examples"])
-    frames = [on_white(Image.open(path)) for path in sorted((where / "samples").glob("[0-9]*.png"))]
-    save_gif(frames, [150] * (len(frames) - 1) + [2500], where / "samples" / "learning.gif")
-    write_bytes(where / "samples" / "last.png", (where / "samples" / f"{record['examples']:09d}.png").read_bytes())
+    """A picture, of what draws also the GIF of its learning, and the model card; returns the record as it was written."""
+    if made.show:
+        _gif(where, made, record["examples"])
+    elif hasattr(made.evaluation, "sheet"):
+        save_picture(made.evaluation.sheet(made.objective), where / "samples" / "last.png")
     # What is written once the end is reached, so that the card can be written again with scores.
+    found = made.evaluation.finish(made.objective) if hasattr(made.evaluation, "finish") else {}
     chosen = {"half_life": record["half_life"]} if "half_life" in record else {}
-    record = record | {"trained": {"seconds": round(seconds, 1), **chosen, **_watched(where), **_trend(where)}}
+    trained = {"seconds": round(seconds, 1), **chosen, **found, **_watched(where), **_trend(where)}
+    record = record | {"trained": trained}
     write_json(where / "recipe.json", record)
     write_text(where / "README.md", card.write(record, None, _looked(where)))
     return record
+
+
+def _gif(where: Path, made: recipe.Recipe, examples: int) -> None:
+    """The last drawing, and all of them as a film."""
+    from PIL import Image
+
+    _draw(where, made.objective, made, examples)
+    frames = [on_white(Image.open(path)) for path in sorted((where / "samples").glob("[0-9]*.png"))]
+    save_gif(frames, [150] * (len(frames) - 1) + [2500], where / "samples" / "learning.gif")
+    write_bytes(where / "samples" / "last.png", (where / "samples" / f"{examples:09d}.png").read_bytes())
 
 
 def _trend(where: Path) -> dict[str, str]:

@@ -196,31 +196,12 @@ def find(run: Run, wanted_CHW: torch.Tensor, *, label: int | None = None, seed: 
     return Found(noise, None if y is None else int(y[first]), made, wanted_CHW, *distances)
 
 
-def prepared(path: Path, pixels: int, channels: int) -> torch.Tensor:
-    """A picture file as a run with such pictures would have been fed it, bytes (C, H, W).
-
-    Raises:
-        Wrong: for a file that is no picture, or one of which no square can be made.
-    """
-    found = pictures.look(pictures.on_disk(str(path)), pixels)
-    if isinstance(found, str):
-        raise Wrong("this picture cannot be used", got=f"{path}: {found}")
-    picture, _ = found
-    x_CHW = torch.from_numpy(picture).permute(2, 0, 1)
-    if channels == 4:
-        return x_CHW
-    if channels == 3:
-        return x_CHW[:3]
-    weights = torch.tensor([0.299, 0.587, 0.114])  # ITU-R BT.601, as everywhere
-    return (x_CHW[:3].float() * weights[:, None, None]).sum(0, keepdim=True).round().to(torch.uint8)
-
-
 def like_into(run: Run, path: Path, folder: Path, *, seed: int = 0, label: int | str | None = None) -> Found:
     """Write like.png, a picture file beside what the run draws most like it, and like.json with its noise and distance."""
     _check_noise(run)
     _check_folder(folder)
     facts = next(iter(run.record["data"].values()))
-    found = find(run, prepared(path, facts["pixels"], facts["channels"]), label=run.class_number(label), seed=seed)
+    found = find(run, pictures.prepared(path, facts["pixels"], facts["channels"]), label=run.class_number(label), seed=seed)
     write_json(folder / NOTE, {"run": str(run.folder), "like": str(path), "seed": seed, "class": label})
     named = None if found.label is None else run.classes[found.label]
     report = {"distance": found.distance, "nearest_of_1024": found.untrained, "class": named, "noise": found.noise_Z.tolist()}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 import functools
+import hashlib
 import itertools
+import math
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +17,7 @@ import torch.nn.functional as F
 
 from gannet.data import catalog, ledger, toys
 from gannet.errors import Wrong
-from gannet.rng import Rng
+from gannet.rng import Rng, permutation
 
 IDX_FILES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
@@ -77,6 +79,44 @@ class Images:
         bare.items = self.items
         return bare
 
+    def parted(self, one_in: int) -> tuple[Images, Images]:
+        """What to learn from, and one picture in `one_in` to watch meanwhile, whose split is called watched.
+
+        Always the same ones, in their order, of all classes alike: a class of two or more has a picture in both parts. A data
+        set as a run folder remembers it is parted by its number of items; what comes of it differs from what came of the
+        pictures only where a class has fewer than `one_in`.
+
+        Raises:
+            Wrong: where one in fewer than two would leave nothing to learn from.
+        """
+        if one_in < 2:
+            raise Wrong("one picture in two or more can be kept to watch", got=one_in, try_="10")
+        words: dict[str, Any] = {key: getattr(self, key) for key in ("name", "licence", "source", "more")}
+        watched_N = self._watched(one_in)
+        parts = []
+        for mine_N, split in ((~watched_N, self.split), (watched_N, "watched")):
+            labels_N = None if self.labels_N is None else self.labels_N[mine_N]
+            parts.append(Images(self.x_NCHW[mine_N], labels_N, self.classes, split=split, **words))
+        if len(self.x_NCHW) != self.items:  # recalled, without pictures
+            parts[1].items = max(self.items // one_in, min(self.items // 2, 1))
+            parts[0].items = self.items - parts[1].items
+        return parts[0], parts[1]
+
+    def _watched(self, one_in: int) -> torch.Tensor:
+        """True where a picture is kept to watch, (N,): of a shuffled row that is sorted by class, every `one_in`-th."""
+        n = len(self.x_NCHW)
+        y_N = torch.zeros(n, dtype=torch.int64) if self.labels_N is None else self.labels_N
+        counts_K = torch.bincount(y_N)
+        row_N = permutation(0, "watched", 0, n)
+        row_N = row_N[y_N[row_N].argsort(stable=True)]
+        row_M = row_N[counts_K[y_N[row_N]] > 1]  # a class of one picture is learnt from
+        watched_N = torch.zeros(n, dtype=torch.bool)
+        watched_N[row_M[one_in - 1 :: one_in]] = True
+        passed_K = (counts_K > 1) & (torch.bincount(y_N[watched_N], minlength=len(counts_K)) == 0)
+        first_M = torch.cat([torch.ones(1, dtype=torch.bool), y_N[row_M].diff() != 0])[: len(row_M)]
+        watched_N[row_M[first_M & passed_K[y_N[row_M]]]] = True
+        return watched_N
+
     def facts(self) -> dict[str, Any]:
         """What is known of it without the pictures themselves."""
         return {
@@ -103,7 +143,23 @@ class Images:
         return data
 
 
-class Shaken:
+class _Changed:
+    """A training set whose pictures are changed at random as they are drawn; all else that is known of it is as it was."""
+
+    def __init__(self, data: Images):
+        self.data = data
+        self.name, self.split, self.classes = data.name, data.split, data.classes
+        self.channels, self.pixels = data.channels, data.pixels
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def facts(self) -> dict[str, Any]:
+        """What is known of the pictures, as they are stored."""
+        return self.data.facts()
+
+
+class Shaken(_Changed):
     """A training set whose pictures are turned, resized, sheared and moved a little at random, each in its own way.
 
     The range is what a hand does to a digit and keeps its class; nothing is mirrored.
@@ -117,7 +173,8 @@ class Shaken:
     """
 
     def __init__(self, data: Images, turn: float = 0.25, stretch: float = 0.15, shear: float = 0.2, move: float = 0.15):
-        self.data, self.turn, self.stretch, self.shear, self.move = data, turn, stretch, shear, move
+        super().__init__(data)
+        self.turn, self.stretch, self.shear, self.move = turn, stretch, shear, move
 
     def batch(self, n: int, rng: Rng) -> Batch:
         """n pictures, a function of the rng's seed, step and stream alone."""
@@ -131,6 +188,91 @@ class Shaken:
         bottom = torch.stack([sin * wide, (slant * sin + cos) * high, u_N6[:, 5] * self.move], 1)
         places = F.affine_grid(torch.stack([top, bottom], 1), list(x_NCHW.shape), align_corners=False)
         return Batch(F.grid_sample(x_NCHW + 1, places, align_corners=False) - 1, y_N)  # outside is -1, as the margin is
+
+
+class Cropped(_Changed):
+    """A training set of things seen by a camera: moved by whole pixels, mirrored, and hidden in part, each in its own way.
+
+    What a shift brings in from outside is the picture's own mirror image. The hidden part is a rectangle of 2 to 20 % of the
+    area, its sides rounded to whole pixels, filled with even noise: random erasing (Zhong et al. 2017, arXiv 1708.04896,
+    algorithm 1). Their ratio of the sides, 0.3 to 1/0.3, is drawn evenly in its logarithm here, so that tall is as likely as
+    wide; at 20 % no side is then longer than 0.82 of the picture, and nothing need be drawn again.
+
+    Args:
+        data: the pictures
+        move: largest shift, in pixels, in either direction on its own
+        mirror: exchange left and right in one picture of two
+        erase: probability that a part is hidden
+    """
+
+    def __init__(self, data: Images, move: int = 4, mirror: bool = True, erase: float = 0.0):
+        super().__init__(data)
+        if not 0 <= move < data.pixels:
+            what = f"pictures of {data.pixels} pixels can be moved by 0 to {data.pixels - 1}"
+            raise Wrong(what, got=f"move={move}", try_=f"move={data.pixels // 8}")
+        if not 0 <= erase <= 1:
+            raise Wrong("a part is hidden with a probability of 0 to 1", got=f"erase={erase}", try_="erase=0.25")
+        self.move, self.mirror, self.erase = move, mirror, erase
+
+    def batch(self, n: int, rng: Rng) -> Batch:
+        """n pictures, a function of the rng's seed, step and stream alone."""
+        x_NCHW, y_N = self.data.batch(n, rng)
+        u_N8 = rng.uniform(n, 8)
+        last = self.pixels - 1
+        at_2NH = (u_N8[:, :2].T * (2 * self.move + 1)).long()[..., None] - self.move + torch.arange(self.pixels)
+        row_NH, column_NW = last - (last - at_2NH.abs()).abs()  # reflected at the first and the last pixel
+        if self.mirror:
+            column_NW = torch.where(u_N8[:, 2:3] < 0.5, column_NW.flip(1), column_NW)
+        x_NHWC = x_NCHW.permute(0, 2, 3, 1)[torch.arange(n)[:, None, None], row_NH[:, :, None], column_NW[:, None]]
+        x_NCHW = x_NHWC.permute(0, 3, 1, 2).contiguous()
+        if self.erase:
+            noise_NCHW = rng.uniform(n, *x_NCHW.shape[1:]) * 2 - 1
+            noise_NCHW[:, 3:] = 1  # alpha, where there is one: what hides is opaque
+            x_NCHW = torch.where(self._hidden(u_N8[:, 3:])[:, None], noise_NCHW, x_NCHW)
+        return Batch(x_NCHW, y_N)
+
+    def _hidden(self, u_N5: torch.Tensor) -> torch.Tensor:
+        """True inside each picture's rectangle, (N, H, W); nowhere where it has none."""
+        area_N = (0.02 + 0.18 * u_N5[:, 1]) * self.pixels**2
+        ratio_N = ((2 * u_N5[:, 2] - 1) * math.log(0.3)).exp()
+        inside = []
+        for side_N, place_N in (((area_N * ratio_N).sqrt(), u_N5[:, 3]), ((area_N / ratio_N).sqrt(), u_N5[:, 4])):
+            long_N = side_N.round().clamp(min=1)
+            first_N = (place_N * (self.pixels - long_N + 1)).floor()
+            from_NH = torch.arange(self.pixels) - first_N[:, None]
+            inside.append((from_NH >= 0) & (from_NH < long_N[:, None]))
+        return inside[0][:, :, None] & inside[1][:, None] & (u_N5[:, 0] < self.erase)[:, None, None]
+
+
+#: How training pictures may be changed: as a hand would, as a camera would, or by what the set is.
+HANDWRITTEN = ("mnist", "digits8")
+
+
+def shaken(data: Images, change: str = "auto") -> Images | Shaken | Cropped:
+    """A training set with the changes that suit it, an eighth of a picture's side at most.
+
+    Args:
+        data: the pictures
+        change: hand (turned, slanted, resized, moved), photo (moved, mirrored, hidden in part), none, or auto: hand for sets
+            of handwriting, photo for all others
+    """
+    if change == "auto":
+        change = "hand" if data.name in HANDWRITTEN else "photo"
+    if change == "hand":
+        return Shaken(data)
+    return Cropped(data, move=data.pixels // 8, erase=0.25) if change == "photo" else data
+
+
+def with_classes(data: Images) -> Images:
+    """The same pictures.
+
+    Raises:
+        Wrong: where they are of no classes, or of one.
+    """
+    if len(data.classes) < 2:
+        hint = "a folder for each class, or a labels.csv beside the pictures"
+        raise Wrong("there are no classes to tell apart", got=data.name, try_=hint)
+    return data
 
 
 def to_float(x_NCHW: torch.Tensor) -> torch.Tensor:
@@ -154,10 +296,11 @@ def straight(x_NCHW: torch.Tensor) -> torch.Tensor:
 def load(name: str, split: str = "train", pixels: int | None = None) -> Images:
     """A set of pictures: a folder or zip of one's own, a Hugging Face data set (owner/name), or one that has a name here.
 
-    These are mnist, fashion-mnist, emoji, digits8 (embedded), bars, and three at a time of a grey one: stacked-mnist …
+    These are mnist, fashion-mnist, emoji, digits8 (embedded), bars, cifar-10 and cifar-100 (where their binary version lies in
+    the cache), and three at a time of a grey one: stacked-mnist …
 
-    A folder's pictures become squares of `pixels`; named sets come as they are: of 28, 64 (emoji) or 8 pixels. Where mnist is
-    neither cached nor to be reached, digits8 stands in for it and one line on stderr says so.
+    A folder's pictures become squares of `pixels`; named sets come as they are: of 28, 64 (emoji), 32 (cifar) or 8 pixels.
+    Where mnist is neither cached nor to be reached, digits8 stands in for it and one line on stderr says so.
 
     Raises:
         Wrong: for an unknown name or split, and for data that can neither be found nor replaced.
@@ -176,6 +319,8 @@ def _read(name: str, split: str, pixels: int | None) -> Images:
         return pictures.read(name, pixels).split(split)
     if name == "digits8":
         return _digits8(split)
+    if name in CIFARS:
+        return _cifar(name, split)
     if name in STACKS:
         return stacked(_read(name.removeprefix("stacked-"), split, None))
     if name == "bars":
@@ -211,7 +356,16 @@ def _tell_once(line: str) -> None:
 
 
 STACKS = ("stacked-mnist", "stacked-fashion-mnist", "stacked-digits8", "stacked-bars")
-NAMES = ("mnist", "fashion-mnist", "emoji", "digits8", "bars", *STACKS)
+#: The files of the two splits, the one with the names of the classes, and the label bytes of a record.
+CIFARS: dict[str, tuple[dict[str, list[str]], str, int]] = {
+    "cifar-10": (
+        {"train": [f"data_batch_{i}.bin" for i in range(1, 6)], "test": ["test_batch.bin"]},
+        "batches.meta.txt",
+        1,
+    ),
+    "cifar-100": ({"train": ["train.bin"], "test": ["test.bin"]}, "fine_label_names.txt", 2),
+}
+NAMES = ("mnist", "fashion-mnist", "emoji", "digits8", "bars", *CIFARS, *STACKS)
 
 
 def _digits8(split: str) -> Images:
@@ -259,6 +413,53 @@ def read_idx(path: Path) -> np.ndarray:
     if len(raw) != 4 + 4 * raw[3] + int(np.prod(shape)):
         raise Wrong(f"an IDX file's length does not match its header {shape.tolist()}", got=f"{path}, {len(raw)} bytes")
     return np.frombuffer(raw, np.uint8, offset=4 + 4 * raw[3]).reshape(shape).copy()
+
+
+def _cifar(name: str, split: str) -> Images:
+    """Nobody may hand CIFAR on here, so its owner's copy is read where the user has put it: the binary version, no pickles."""
+    files, words, labels = CIFARS[name]
+    home = catalog.home() / "data" / name
+    wanted = [words, *files[split]]
+    for folder in (home, *sorted(path for path in home.glob("*") if path.is_dir())):
+        if all((folder / file).is_file() for file in wanted):
+            break
+    else:
+        got = f"{home} lacks {wanted[0]}, {wanted[1]}{' …' if len(wanted) > 2 else ''}"
+        mend = f"unpacking {name}-binary.tar.gz there, or --data uoft-cs/{name.replace('-', '')} from Hugging Face"
+        raise Wrong(f"{name} is not here, and gannet does not download it", got=got, try_=mend)
+    classes = (folder / words).read_text(encoding="utf-8", errors="replace").split()
+    if len(classes) != CIFAR_CLASSES[labels]:
+        raise Wrong(f"{CIFAR_CLASSES[labels]} names of classes belong here", got=f"{folder / words}, {len(classes)} names")
+    pairs = [read_cifar(folder / file, labels) for file in files[split]]
+    x_NCHW, y_N = torch.cat([x for x, _ in pairs]), torch.cat([y for _, y in pairs])
+    digest = hashlib.sha256(x_NCHW.numpy().tobytes())  # the catalogue vouches for none of these files
+    digest.update(y_N.numpy().tobytes())
+    source = "A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009"
+    return Images(x_NCHW, y_N, classes, name=name, split=split, source=source, more={"sha256": digest.hexdigest()})
+
+
+CIFAR_CLASSES = {1: 10, 2: 100}  # by label bytes of a record
+
+
+def read_cifar(path: Path, labels: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """One file of CIFAR's binary version: x uint8 (N, 3, 32, 32), y int64 (N,).
+
+    Args:
+        path: records of label bytes, then 3·32·32 bytes, channels first
+        labels: label bytes of a record: 1 in CIFAR-10; 2 in CIFAR-100, coarse and fine, of which the fine one is read
+
+    Raises:
+        Wrong: where the file is no whole number of records, or a class has no name.
+    """
+    raw, record = path.read_bytes(), labels + 3 * 32 * 32
+    if not raw or len(raw) % record:
+        raise Wrong(f"no whole number of CIFAR's records of {record:,} bytes", got=f"{path}, {len(raw):,} bytes")
+    rows_NB = torch.from_numpy(np.frombuffer(raw, np.uint8).reshape(-1, record).copy())
+    y_N = rows_NB[:, labels - 1].long()
+    if y_N.max() >= CIFAR_CLASSES[labels]:
+        first = int((y_N >= CIFAR_CLASSES[labels]).int().argmax())
+        raise Wrong(f"a class beyond CIFAR's {CIFAR_CLASSES[labels]}", got=f"{path}, record {first}: class {int(y_N[first])}")
+    return rows_NB[:, labels:].reshape(-1, 3, 32, 32), y_N
 
 
 def grid(x_NCHW: torch.Tensor, columns: int | None = None) -> np.ndarray:

@@ -4,23 +4,27 @@
     gallery.split("train"), gallery.split("test")
 
 Nothing in the folder is changed, and no picture that cannot be used stops the others: each is named in `left_out` with the
-reason. Folders inside, where all pictures lie in one, are classes; folders called train and test are the two splits.
+reason. Folders inside, where all pictures lie in one, are classes; folders called train and test are the two splits. Where
+no folders say the classes, a labels.csv, train.csv or classes.csv beside the pictures may.
 Shapes: N pictures, C channels (1 grey, 3 RGB, 4 RGB times alpha, then alpha), H = W pixels.
 """
 
 from __future__ import annotations
 
+import codecs
 import contextlib
+import csv
 import functools
 import hashlib
 import io
 import json
 import os
 import sys
+import unicodedata
 import warnings
 import zipfile
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -43,6 +47,9 @@ HELD_OUT = 10  # one in so many is kept from training
 SPLITS = {"train": "train", "training": "train", "test": "test", "testing": "test", "val": "test", "valid": "test"} | {
     "validation": "test"
 }
+LISTS = ("labels.csv", "train.csv", "classes.csv")  # CSV files that may say the classes
+OF_FILES = ("file", "filename", "file_name", "image", "path", "id")  # heads of columns, the likeliest first
+OF_CLASSES = ("class", "label", "category", "breed", "target")
 OWN = "a folder or zip of somebody's own; the middle square of each picture, resized"
 NAMED = 8  # files that are named on the terminal; all are in recipe.json
 
@@ -159,15 +166,24 @@ def _read(path: Path, stamp: str, pixels: int | None, quiet: bool) -> Gallery:
     left_out: list[tuple[str, str]] = []
     with _files(path, left_out) as (files, others):
         if not files:
-            held = f"{shown(str(path))} ({others} other files)" if others else shown(str(path))
+            held = f"{shown(str(path))} ({len(others)} other files)" if others else shown(str(path))
             raise Wrong("there is no picture here", got=held, try_=f"files ending in {', '.join(sorted(SUFFIXES)[:6])} …")
-        gallery = assemble(shown(path.stem if path.is_file() else path.name), files, pixels, left_out)
+        table, classes = _class_list(files, others), None
+        if table is not None:
+            files, classes = _listed(table, files, left_out)
+        gallery = assemble(shown(path.stem if path.is_file() else path.name), files, pixels, left_out, classes)
     if not quiet:
         print(told(gallery), file=sys.stderr)
     return gallery
 
 
-def assemble(name: str, files: list[File], pixels: int | None = None, left_out: Sequence[tuple[str, str]] = ()) -> Gallery:
+def assemble(
+    name: str,
+    files: list[File],
+    pixels: int | None = None,
+    left_out: Sequence[tuple[str, str]] = (),
+    classes: Mapping[str, str] | None = None,
+) -> Gallery:
     """A gallery of files, each opened and looked at; the arguments are those of `read` and `gather`."""
     pixels = pixels or _suitable(files)
     need, free = len(files) * pixels**2 * 4 * 3, psutil.virtual_memory().available  # three copies while they are sorted
@@ -177,10 +193,16 @@ def assemble(name: str, files: list[File], pixels: int | None = None, left_out: 
     with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         warnings.simplefilter("ignore")  # Pillow's of bombs and odd metadata; of the whole process, so not in a thread
         made = list(pool.map(functools.partial(look, pixels=pixels), files))
-    return gather(name, [file.name for file in files], made, left_out)
+    return gather(name, [file.name for file in files], made, left_out, classes)
 
 
-def gather(name: str, files: list[str], made: Sequence[Looked], left_out: Sequence[tuple[str, str]] = ()) -> Gallery:
+def gather(
+    name: str,
+    files: list[str],
+    made: Sequence[Looked],
+    left_out: Sequence[tuple[str, str]] = (),
+    classes: Mapping[str, str] | None = None,
+) -> Gallery:
     """A gallery of pictures that were looked at: without copies, with as many channels as they need, in splits and classes.
 
     Args:
@@ -188,6 +210,7 @@ def gather(name: str, files: list[str], made: Sequence[Looked], left_out: Sequen
         files: their names, sorted; the folders in them are classes or splits
         made: what each of them is
         left_out: (file, reason) for what was not even looked at
+        classes: the class of each file; without, the folders say it
 
     Raises:
         Wrong: where too few can be used.
@@ -213,16 +236,16 @@ def gather(name: str, files: list[str], made: Sequence[Looked], left_out: Sequen
         raise Wrong(what, got=name, try_=f"at least {FEWEST} pictures")
     names = [file for file, _, _ in kept]
     test, parts = _test(_unwrapped(names), [digest for _, _, digest in kept])
-    labels, classes = _classes(parts)
+    labels, kinds = _classes(parts) if classes is None else _numbered([classes[file] for file in names])
     if labels is not None and not _one_each(labels, test):
-        labels, classes = None, []  # as many classes as pictures: nothing could be kept from training
+        labels, kinds = None, []  # as many classes as pictures: nothing could be kept from training
         test[0] = True
     return Gallery(
         name,
         _channels(np.stack([picture for _, picture, _ in kept])),
         [shown(file) for file in names],
         None if labels is None else torch.tensor(labels),
-        [shown(one) for one in classes],
+        [shown(one) for one in kinds],
         torch.tensor(test),
         told_out,
         [f"{count} {what}" for what, count in sorted(notes.items())],
@@ -260,8 +283,8 @@ def shown(name: str) -> str:
 
 
 @contextlib.contextmanager
-def _files(path: Path, left_out: list[tuple[str, str]]) -> Iterator[tuple[list[File], int]]:
-    """The files that should be pictures, sorted by name, and how many others there are."""
+def _files(path: Path, left_out: list[tuple[str, str]]) -> Iterator[tuple[list[File], list[File]]]:
+    """The files that should be pictures, sorted by name, and the others."""
     if path.is_dir():
         yield _in_folder(path, left_out)
         return
@@ -274,14 +297,14 @@ def _files(path: Path, left_out: list[tuple[str, str]]) -> Iterator[tuple[list[F
         raise Wrong("this zip is damaged", got=f"{shown(str(path))}: {error}") from error
 
 
-def _in_folder(root: Path, left_out: list[tuple[str, str]]) -> tuple[list[File], int]:
+def _in_folder(root: Path, left_out: list[tuple[str, str]]) -> tuple[list[File], list[File]]:
     def relative(path: str) -> str:
         return os.path.relpath(path, root).replace(os.sep, "/")
 
     def unreadable(error: OSError) -> None:
         left_out.append((relative(error.filename), f"a folder that cannot be read: {error.strerror}"))
 
-    files, others, seen = [], 0, {os.path.realpath(root)}
+    files, others, seen = [], [], {os.path.realpath(root)}
     for folder, inside, names in os.walk(root, followlinks=True, onerror=unreadable):
         follow = []
         for name in sorted(inside):
@@ -297,11 +320,9 @@ def _in_folder(root: Path, left_out: list[tuple[str, str]]) -> tuple[list[File],
         for name in names:
             if name.startswith("."):
                 continue
-            if os.path.splitext(name)[1].lower() not in SUFFIXES:
-                others += 1
-                continue
             path = os.path.join(folder, name)
-            files.append(on_disk(path, relative(path)))
+            kind = files if os.path.splitext(name)[1].lower() in SUFFIXES else others
+            kind.append(on_disk(path, relative(path)))
     return sorted(files, key=lambda file: file.name), others
 
 
@@ -317,20 +338,21 @@ def _regular(path: str) -> io.BufferedReader:
     return open(path, "rb")
 
 
-def _in_zip(archive: zipfile.ZipFile, left_out: list[tuple[str, str]]) -> tuple[list[File], int]:
-    files, others = [], 0
+def _in_zip(archive: zipfile.ZipFile, left_out: list[tuple[str, str]]) -> tuple[list[File], list[File]]:
+    files, others = [], []
     for info in archive.infolist():
         parts = PurePosixPath(info.filename).parts
         if info.is_dir() or any((part[0] == "." and part != "..") or part == "__MACOSX" for part in parts):
             continue
+        file = File(info.filename, functools.partial(_unzipped, archive, info))
         if PurePosixPath(info.filename).suffix.lower() not in SUFFIXES:
-            others += 1
+            others.append(file)
         elif info.flag_bits & 1:
             left_out.append((info.filename, "it has a password"))
         elif info.file_size > LARGEST * 4:
             left_out.append((info.filename, f"{info.file_size / 1e9:.1f} GB: too large"))
         else:
-            files.append(File(info.filename, functools.partial(_unzipped, archive, info)))
+            files.append(file)
     return sorted(files, key=lambda file: file.name), others
 
 
@@ -357,7 +379,7 @@ def emoji(folder: Path) -> Gallery:
 def _suitable(files: list[File], some: int = 200) -> int:
     """How many pixels suit these files, by the shorter sides of some of them."""
     sides = []
-    for file in files[:: -(-len(files) // some)]:
+    for file in files[:: -(-len(files) // some) or 1]:
         with contextlib.suppress(Exception), file.open() as stream, Image.open(stream) as picture:
             sides.append(min(picture.size))  # only its head is read
     if not sides:
@@ -384,6 +406,25 @@ def look(file: File, pixels: int) -> Looked:
         return "not allowed to read it"
     except Exception as error:  # a decoder raises half a dozen types for a damaged file
         return f"damaged: {' '.join(str(error).split()) or type(error).__name__}"
+
+
+def prepared(path: Path, pixels: int, channels: int) -> torch.Tensor:
+    """A picture file as a run with such pictures would have been fed it, bytes (C, H, W).
+
+    Raises:
+        Wrong: for a file that is no picture, or one of which no square can be made.
+    """
+    found = look(on_disk(str(path)), pixels)
+    if isinstance(found, str):
+        raise Wrong("this picture cannot be used", got=f"{path}: {found}")
+    picture, _ = found
+    x_CHW = torch.from_numpy(picture).permute(2, 0, 1)
+    if channels == 4:
+        return x_CHW
+    if channels == 3:
+        return x_CHW[:3]
+    weights = torch.tensor([0.299, 0.587, 0.114])  # ITU-R BT.601, as everywhere
+    return (x_CHW[:3].float() * weights[:, None, None]).sum(0, keepdim=True).round().to(torch.uint8)
 
 
 def decode(stream: IO[bytes], pixels: int) -> tuple[np.ndarray, list[str]]:
@@ -449,12 +490,23 @@ def _channels(x_NHWC: np.ndarray) -> torch.Tensor:
 # ------------------------------------------------------------------------------------------------- splits and classes
 
 
+def _parts(name: str) -> tuple[str, ...]:
+    """A name's folders and its last part; one in a zip may begin with / or ./"""
+    return tuple(part for part in PurePosixPath(name).parts if part != "/")
+
+
 def _unwrapped(names: list[str]) -> list[tuple[str, ...]]:
     """Names as folders and file, without the folders that all share: a zip often holds one folder with everything in it."""
-    parts = [tuple(part for part in PurePosixPath(name).parts if part != "/") for name in names]
+    parts = [_parts(name) for name in names]
     while parts and all(len(part) > 1 and part[0] == parts[0][0] for part in parts):
         parts = [part[1:] for part in parts]
     return parts
+
+
+def _in_splits(parts: list[tuple[str, ...]]) -> bool:
+    """True where every picture lies in a folder called train or test, in whatever words, and both are there."""
+    tops = {part[0].lower() if len(part) > 1 else "" for part in parts}
+    return tops <= set(SPLITS) and {SPLITS[top] for top in tops} == {"train", "test"}
 
 
 def _test(parts: list[tuple[str, ...]], digests: list[str]) -> tuple[list[bool], list[tuple[str, ...]]]:
@@ -462,8 +514,7 @@ def _test(parts: list[tuple[str, ...]], digests: list[str]) -> tuple[list[bool],
 
     Without folders for it, one in ten by the picture's own hash, so that more pictures later move none to the other side.
     """
-    tops = {part[0].lower() for part in parts if len(part) > 1}
-    if all(len(part) > 1 for part in parts) and tops <= set(SPLITS) and {SPLITS[top] for top in tops} == {"train", "test"}:
+    if _in_splits(parts):
         return [SPLITS[part[0].lower()] == "test" for part in parts], [part[1:] for part in parts]
     test = [int(digest[:8], 16) % HELD_OUT == 0 for digest in digests]
     if not any(test):
@@ -473,10 +524,18 @@ def _test(parts: list[tuple[str, ...]], digests: list[str]) -> tuple[list[bool],
 
 def _classes(parts: list[tuple[str, ...]]) -> tuple[list[int] | None, list[str]]:
     """A number for each picture's folder and the folders' names, where every picture lies in one and there are several."""
-    names = sorted({part[0] for part in parts if len(part) > 1})
-    if len(names) < 2 or any(len(part) == 1 for part in parts):
+    if any(len(part) == 1 for part in parts):
         return None, []
-    return [names.index(part[0]) for part in parts], names
+    return _numbered([part[0] for part in parts])
+
+
+def _numbered(kinds: list[str]) -> tuple[list[int] | None, list[str]]:
+    """A number for each picture's class and the classes' names, where there are several."""
+    names = sorted(set(kinds))
+    if len(names) < 2:
+        return None, []
+    numbers = {name: number for number, name in enumerate(names)}
+    return [numbers[kind] for kind in kinds], names
 
 
 def _one_each(labels: list[int], test: list[bool]) -> bool:
@@ -493,3 +552,128 @@ def _one_each(labels: list[int], test: list[bool]) -> bool:
             return False
         test[spare] = True
     return True
+
+
+# ------------------------------------------------------------------------------------------------------- a class list
+
+
+def _class_list(files: list[File], others: list[File]) -> File | None:
+    """The one CSV that may say the classes: it lies in a folder that holds all the pictures, and no folders are classes."""
+    places = [_parts(file.name) for file in files]
+    found = []
+    for other in others:
+        if PurePosixPath(other.name).name.lower() in LISTS:
+            above = _parts(other.name)[:-1]
+            if all(place[: len(above)] == above for place in places):
+                found.append(other)
+    parts = _unwrapped([file.name for file in files])
+    if _in_splits(parts):
+        parts = [part[1:] for part in parts]
+    folders = _classes(parts)[1]
+    # A folder for each picture says nothing of classes; any fewer do, and then they win.
+    return found[0] if len(found) == 1 and not 0 < len(folders) < len(files) else None
+
+
+def _listed(table: File, files: list[File], left_out: list[tuple[str, str]]) -> tuple[list[File], dict[str, str]]:
+    """The files to which a class list gives a class, and their classes by name; the rest is added to `left_out`.
+
+    Raises:
+        Wrong: where the list cannot be read, gives a file two classes, or names what several files might be.
+    """
+    name, above = shown(PurePosixPath(table.name).name), len(_parts(table.name)) - 1
+    # Files that are left out already are found too: they keep their reason.
+    find = _finder([*(file.name for file in files), *(file for file, _ in left_out)], above)
+    classes: dict[str, str] = {}
+    lines: dict[str, int] = {}
+    gone: set[tuple[str, str]] = set()
+    for line, word, kind in _rows(table):
+        fitting = find(word)
+        if len(fitting) > 1:
+            got = f"{shown(word)} in line {line}: {', '.join(map(shown, fitting[:3]))}"
+            what = f"{name} names what {len(fitting)} files might be"
+            raise Wrong(what, got=got, try_="the file's folder and suffix in the list too")
+        if not fitting:
+            gone.add((word, f"no such file, though {name} names it") if word else (name, f"line {line} names no file"))
+            continue
+        (file,) = fitting
+        lines.setdefault(file, line)
+        if classes.setdefault(file, kind) != kind:
+            got = f"{shown(file)} is '{shown(classes[file])}' in line {lines[file]} and '{shown(kind)}' in line {line}"
+            raise Wrong(f"{name} gives one file two classes", got=got, try_="one row for each file")
+    left_out += sorted(gone)
+    kept = []
+    for file in files:
+        if classes.get(file.name):
+            kept.append(file)
+        else:
+            none = f"{name} gives it no class" if file.name in classes else f"{name} does not name it"
+            left_out.append((file.name, none))
+    return kept, {file.name: classes[file.name] for file in kept}
+
+
+def _finder(names: list[str], above: int) -> Callable[[str], list[str]]:
+    """What gives the files that a word in a list might mean.
+
+    It is a file's path; where no file has it, a path without its suffix, then a name without its folders, then without both.
+
+    Args:
+        names: of the files
+        above: how many folders the list itself lies in
+    """
+
+    def plain(word: str) -> str:
+        # A list may come from Windows, and an accent from a Mac in two characters.
+        return "/".join(_parts(unicodedata.normalize("NFC", word.replace("\\", "/"))))
+
+    kinds: list[defaultdict[str, list[str]]] = [defaultdict(list) for _ in range(4)]
+    for name in sorted(set(names)):  # a zip may hold a name twice
+        path = plain("/".join(_parts(name)[above:]))
+        last = path.rpartition("/")[2]
+        keys = (path, os.path.splitext(path)[0], last, os.path.splitext(last)[0])
+        for kind, key in zip(kinds, keys, strict=True):
+            kind[key].append(name)
+
+    def find(word: str) -> list[str]:
+        word = plain(word)
+        return next((kind[word] for kind in kinds if word and word in kind), [])
+
+    return find
+
+
+def _rows(table: File) -> list[tuple[int, str, str]]:
+    """A class list's rows: the line, the word for the file, the class.
+
+    Raises:
+        Wrong: where it is no such list: unreadable, not UTF-8, no CSV, empty, or without the columns.
+    """
+    name = shown(PurePosixPath(table.name).name)
+    try:
+        with table.open() as stream:
+            data = stream.read().removeprefix(codecs.BOM_UTF8)
+    except Exception as error:  # of the system, or of a zip: a password, or damage
+        raise Wrong("this class list cannot be read", got=f"{name}: {shown(str(error))}") from error
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise Wrong("a class list must be UTF-8", got=f"{name}, line {line}", try_="saving it as UTF-8") from error
+    head = next(iter(text.lstrip().splitlines()), "")
+    delimiter = max(",;\t", key=head.count)  # spreadsheets write semicolons where a comma is a decimal point
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    try:
+        rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(map(str.strip, row))]
+    except csv.Error as error:
+        raise Wrong("this class list is no CSV", got=f"{name}, line {reader.line_num}: {error}") from error
+    if len(rows) < 2:
+        raise Wrong("this class list is empty", got=name, try_=f"a line {OF_FILES[0]},{OF_CLASSES[0]} and one for each picture")
+    heads = [cell.lower() for cell in rows[0][1]]
+    places = []
+    for what, words in (("files", OF_FILES), ("classes", OF_CLASSES)):
+        word = next((word for word in words if word in heads), None)
+        if word is None:
+            got = f"{name}, which has {', '.join(shown(cell) for cell in rows[0][1])}"
+            raise Wrong(f"this class list has no column of {what}", got=got, try_=f"one called {', '.join(words)}")
+        places.append(heads.index(word))
+    file, kind = places
+    rows = [(line, row + [""] * (len(heads) - len(row))) for line, row in rows[1:]]  # short ones made whole
+    return [(line, row[file], row[kind]) for line, row in rows]

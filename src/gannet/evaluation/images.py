@@ -67,7 +67,28 @@ def beside(
     }
 
 
-class Pictures:
+class Drawn:
+    """What evaluations of generators share: an objective's drawings are what is judged."""
+
+    def classes(self, n: int, seed: int) -> torch.Tensor | None:
+        """Which classes to ask for, (n,), or None."""
+        return None
+
+    def report(self, draw: Draw, *, wish: str = "auto", full: bool = False, seed: int = 0) -> tuple[dict[str, Any], np.ndarray]:
+        """Every score of what is drawn."""
+        raise NotImplementedError
+
+    def judge(self, objective: Any, **words: Any) -> tuple[dict[str, Any], np.ndarray]:
+        """`report` of what an objective draws; its words are those of `report`."""
+
+        def draw(n: int, seed: int) -> tuple[torch.Tensor, torch.Tensor | None]:
+            y_N = self.classes(n, seed) if objective.classes else None
+            return to_bytes(objective.sample(n, seed, y_N)), y_N
+
+        return self.report(draw, **words)
+
+
+class Pictures(Drawn):
     """The evaluation of everything that draws: what a recipe hands over beside its data.
 
     Args:

@@ -22,7 +22,7 @@ from gannet.data.images import Images, grid, to_bytes, to_float
 from gannet.errors import Wrong
 from gannet.evaluation import features
 from gannet.evaluation.features import Features
-from gannet.evaluation.images import DRAWS, WATCHED, Draw, beside
+from gannet.evaluation.images import DRAWS, WATCHED, Draw, Drawn, beside
 
 COUNT = 26_000  # pictures behind a score, as in the papers: KL falls with n
 QUICK = 10_000  # behind the score that is watched while training
@@ -30,7 +30,7 @@ SURE = 0.7  # a digit that the classifier gives less is undecided
 SHOWN = 20
 
 
-class Modes:
+class Modes(Drawn):
     """The evaluation of generators of stacked digits.
 
     Args:

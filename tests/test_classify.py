@@ -1,0 +1,243 @@
+"""Classifiers: what is counted, against definitions written out; the recipe from training to a class for a file."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from conftest import Command, one_line
+from gannet import recipe, run
+from gannet.data import images
+from gannet.data.images import Images
+from gannet.errors import Wrong
+from gannet.evaluation import classes
+from gannet.evaluation.classes import Classes
+from gannet.nets.images import Classifier
+from gannet.objectives.classify import Classify
+from gannet.rng import Rng
+
+NONE = {"all": "to be quick"}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("classify") / "bars"
+    return run.train("classify", size="tiny", data="bars", out=folder, skip=NONE).folder
+
+
+# ---------------------------------------------------------------------------------------------------------- what is counted
+
+
+def test_calibration_error_is_the_definition() -> None:
+    rng = np.random.default_rng(0)
+    sure, right = torch.from_numpy(rng.uniform(0, 1, 500)), torch.from_numpy(rng.integers(0, 2, 500)).bool()
+    expected = 0.0
+    for b in range(classes.BINS):  # bins (b, b + 1] / 15
+        inside = [i for i in range(500) if b / classes.BINS < sure[i] <= (b + 1) / classes.BINS]
+        if inside:
+            apart = abs(np.mean([float(sure[i]) for i in inside]) - np.mean([float(right[i]) for i in inside]))
+            expected += len(inside) / 500 * apart
+    assert classes.calibration_error(sure, right) == pytest.approx(expected, abs=1e-9)
+    assert classes.calibration_error(torch.ones(4), torch.ones(4).bool()) == 0
+    assert classes.calibration_error(torch.ones(4), torch.zeros(4).bool()) == 1
+
+
+def test_the_temperature_that_logits_were_spoilt_with_is_found() -> None:
+    rng = Rng(0, 0, "temperature")
+    logits = rng.normal(20_000, 5) * 2
+    y = torch.multinomial(logits.softmax(1), 1, generator=rng.generator)[:, 0]
+    for spoilt in (0.3, 1.0, 4.0):
+        assert classes.temperature(logits * spoilt, y) == pytest.approx(spoilt, rel=0.04)
+
+
+def test_intervals() -> None:
+    low, high = classes.wilson(97, 100)
+    z, p, n = 1.959964, 0.97, 100  # written out
+    centre, half = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    assert (low, high) == pytest.approx(((centre - half) / (1 + z * z / n), (centre + half) / (1 + z * z / n)), abs=1e-6)
+    assert classes.wilson(100, 100)[0] < 1 == classes.wilson(100, 100)[1]
+
+
+def test_confusion_and_the_table_of_classes() -> None:
+    y, told = torch.tensor([0, 0, 0, 1, 1, 2]), torch.tensor([0, 0, 1, 1, 0, 0])
+    counts = classes.confusion(y, told, 3)
+    assert counts.tolist() == [[2, 1, 0], [1, 1, 0], [1, 0, 0]]
+    found = classes.table(counts, ["a", "b", "c"])
+    assert found["a"] == {
+        "n": 3,
+        "precision": 0.5,
+        "recall": pytest.approx(2 / 3, abs=1e-4),
+        "f1": pytest.approx(4 / 7, abs=1e-4),
+    }
+    assert found["c"] == {"n": 1, "precision": 0, "recall": 0, "f1": 0}
+    picture = classes.drawn(counts, ["a", "b", "c"])
+    assert picture.dtype == np.uint8 and picture.shape[2] == 3
+
+
+def test_the_nearest_mean_is_the_nearest_mean() -> None:
+    rng = np.random.default_rng(1)
+    x, y = torch.from_numpy(rng.integers(0, 256, (90, 1, 8, 8), np.uint8)), torch.arange(90) % 3
+    x[y == 1, :, :4] //= 2
+    data = Images(x, y, list("abc"))
+    means = [images.to_float(x[y == k]).mean(0) for k in range(3)]
+    told = [min(range(3), key=lambda k: float((one - means[k]).square().sum())) for one in images.to_float(x)]
+    assert classes.nearest_mean(data, data, part=7) == pytest.approx(
+        np.mean([a == b for a, b in zip(told, y.tolist(), strict=True)])
+    )
+
+
+class Told:
+    """An objective that says what it is told to."""
+
+    def __init__(self, logits: dict[int, torch.Tensor]):
+        self.said = logits
+
+    def logits(self, x_NCHW: torch.Tensor) -> torch.Tensor:
+        return self.said[len(x_NCHW)]
+
+
+def test_the_report_of_known_answers() -> None:
+    x = torch.zeros(30, 1, 8, 8, dtype=torch.uint8)
+    y = torch.arange(30) % 3
+    scores = Classes(Images(x, y, list("abc")), Images(x[:9], y[:9], list("abc")), Images(x[:12], y[:12], list("abc")))
+    say = torch.nn.functional.one_hot(y, 3).float() * 3
+    say[0] = torch.tensor([0.0, 5.0, 0.0])
+    report, _ = scores.judge(Told({9: say[:9], 12: say[:12]}))
+    assert report["scores"]["accuracy"]["value"] == pytest.approx(11 / 12)
+    assert report["scores"]["loss"]["floor"] == pytest.approx(math.log(3))
+    assert report["confusion"] == [[3, 1, 0], [0, 4, 0], [0, 0, 4]]
+    assert report["interval"][0] < 11 / 12 < report["interval"][1]
+    assert report["temperature"] == pytest.approx(classes.temperature(say[:9], y[:9]))  # by what was watched alone
+    for words in ({"wish": "random"}, {"full": True}):
+        with pytest.raises(Wrong, match="by the test set alone"):
+            scores.judge(Told({}), **words)
+
+
+# -------------------------------------------------------------------------------------------------------------- the objective
+
+
+def objective(**words: Any) -> Classify:
+    torch.manual_seed(0)
+    return Classify(Classifier(8, 1, 2, widths=(8, 8)), 2, **words)
+
+
+def test_mixup_is_its_naive_twin() -> None:
+    game = objective(mixup=0.4)
+    x, y = images.load("bars").batch(16, Rng(0, 0, "x"))
+    game.average.train(False)
+    net = game.players["classifier"].net.eval()
+    loss, weights, notes = game.loss("classifier", (x, y), Rng(0, 3, "mix"))
+    from scipy import stats
+
+    share = torch.from_numpy(stats.beta(0.4, 0.4).ppf(Rng(0, 3, "mix").uniform(16).double().numpy())).float()
+    for i in range(16):
+        mixed = share[i] * x[i] + (1 - share[i]) * x[15 - i]
+        soft = torch.zeros(2)
+        for label, part in ((y[i], share[i]), (y[15 - i], 1 - share[i])):
+            soft += part * (0.95 * torch.nn.functional.one_hot(label, 2) + 0.05 / 2)
+        expected = -(soft * net(mixed[None]).log_softmax(1)[0]).sum()
+        assert loss[i].item() == pytest.approx(expected.item(), abs=1e-4)
+    assert weights is None and 0 <= notes["accuracy"] <= 1
+
+
+def test_without_mixup_nothing_is_mixed() -> None:
+    x, y = images.load("bars").batch(16, Rng(0, 0, "x"))
+    game = objective(smoothing=0.0)
+    loss, _, _ = game.loss("classifier", (x, y), Rng(0, 0, "mix"))
+    expected = torch.nn.functional.cross_entropy(game.players["classifier"].net(x), y, reduction="none")
+    assert torch.allclose(loss, expected)
+
+
+def test_one_cycle() -> None:
+    assert [recipe.one_cycle(p) for p in (0.125, 0.25, 0.625)] == pytest.approx([0.5, 1.0, 0.5])
+    assert recipe.one_cycle(0) == recipe.one_cycle(1) == 0.002
+
+
+# ------------------------------------------------------------------------------------------------------------------ the recipe
+
+
+def test_bars_are_told_apart(trained: Path, gannet: Command) -> None:
+    table = gannet("evaluate", trained).stdout
+    report = json.loads((trained / "evaluation.json").read_text())
+    assert report["scores"]["accuracy"]["value"] > 0.95
+    assert "baseline" in table and "across" in table and "recall" in table
+    card = (trained / "README.md").read_text()
+    assert "| across |" in card and "predict(" in card and "generator" not in card
+    assert not list((trained / "samples").glob("*.gif")) and (trained / "samples" / "last.png").is_file()
+    record = json.loads((trained / "recipe.json").read_text())
+    assert 0.05 <= record["trained"]["temperature"] <= 20 and record["draws"] is False
+
+
+def test_a_file_gets_a_class(trained: Path, gannet: Command, apart: Path) -> None:
+    test = images.load("bars", "test")
+    for i in range(4):
+        Image.fromarray(test.x_NCHW[i, 0].numpy()).resize((16, 16), Image.Resampling.NEAREST).save(f"{i}.png")
+    found = json.loads(gannet("predict", trained, *(f"{i}.png" for i in range(4)), "--json").stdout)
+    assert [one["class"] for one in found] == [test.classes[int(y)] for y in test.labels_N[:4]]
+    assert [one["file"] for one in found] == [f"{i}.png" for i in range(4)]
+    for one in found:
+        assert sum(one["chances"].values()) == pytest.approx(1, abs=1e-5) and one["chance"] == max(one["chances"].values())
+    assert gannet("predict", trained, "0.png", "--top", "1").stdout.startswith(f"0.png: {found[0]['class']} ")
+
+
+def test_arrays_and_files_agree_and_the_temperature_counts(trained: Path) -> None:
+    loaded = run.load(trained)
+    x = images.load("bars", "test").x_NCHW[:5]
+    found = loaded.predict(x.permute(0, 2, 3, 1).numpy())
+    warm = loaded.record["trained"]["temperature"]
+    expected = (loaded.objective.logits(x) / warm).softmax(1).amax(1)
+    assert [one["chance"] for one in found] == pytest.approx(expected.tolist(), abs=1e-5)
+
+
+def test_nothing_of_the_test_set_or_of_what_is_watched_is_trained_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = recipe.find("classify")
+    made = recipe.build(chosen, recipe.resolve(chosen, {"size": "tiny", "data": "digits8", "change": "none"}))
+    fed = {
+        one.numpy().tobytes() for step in range(60) for one in images.to_bytes(made.data.batch(32, Rng(0, step, "x")).x_NCHW)
+    }
+    watched = {one.numpy().tobytes() for one in made.evaluation.watched.x_NCHW}
+    assert len(fed) > 1000 and len(watched) == 71 and not fed & watched
+
+
+@pytest.mark.parametrize("net", ["resnet-18", "resnet-50"])
+def test_he_s_nets_train_and_are_loaded_again(net: str, apart: Path) -> None:
+    made = run.train("classify", size="tiny", data="bars", net=net, batch=8, steps=2, out="run", skip=NONE)
+    assert run.load("run").digest() == made.digest()
+
+
+@pytest.mark.parametrize(
+    ("words", "parts", "status"),
+    [
+        (["predict", "RUN"], ["no picture to look at"], 2),
+        (["predict", "RUN", "absent.png"], ["absent.png"], 1),
+        (["predict", "RUN", "words.png"], ["words.png: no picture"], 1),
+        (["predict", "RUN", "words.png", "--top", "0"], ["--top"], 2),
+        (["sample", "RUN"], ["draws nothing", "gannet predict"], 2),
+        (["sample", "RUN", "--film", "3"], ["paint()"], 1),
+        (["evaluate", "RUN", "--full"], ["test set alone"], 2),
+        (["train", "classify", "--data", "plain", "--size", "tiny"], ["no classes to tell apart", "plain"], 1),
+    ],
+)
+def test_bad_wishes_in_one_line(
+    words: list[str], parts: list[str], status: int, gannet: Command, trained: Path, apart: Path
+) -> None:
+    (apart / "words.png").write_text("no picture")
+    (apart / "plain").mkdir()
+    for i in range(20):
+        Image.fromarray(np.random.default_rng(i).integers(0, 256, (9, 9), np.uint8)).save(apart / "plain" / f"{i}.png")
+    one_line(
+        gannet(*(str(trained) if word == "RUN" else word for word in words), status=status).stderr.splitlines()[-1], *parts
+    )
+
+
+def test_a_generator_tells_nothing_apart(gannet: Command, apart: Path) -> None:
+    run.train("digits", size="tiny", data="bars", steps=2, out="run", skip=NONE)
+    Image.new("L", (8, 8)).save("x.png")
+    one_line(gannet("predict", "run", "x.png", status=2).stderr, "tells nothing apart", "gannet sample")
