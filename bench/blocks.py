@@ -71,8 +71,8 @@ def main() -> None:
         data = images.load("mnist").without_classes()
     ours = [Generator(28, 1), Critic(28, 1)]
     # For quality: ours at their recipe's rate and penalty, R3GAN's at those of its paper, weight scaled to the resolution.
-    play = {**gan.PLAY, "rate": 3e-3, "gamma": gan.suggest_gamma(28, given.batch)} if given.quality else {"clip": 2}
-    extra = {"gamma": gan.suggest_gamma(28, given.batch), "half_life": 2_000} if given.quality else {}
+    play = {**gan.PLAY, "rate": 3e-3, "gamma": gan.suggest_gamma(28, 1, given.batch)} if given.quality else {"clip": 2}
+    extra = {"gamma": gan.suggest_gamma(28, 1, given.batch), "half_life": 2_000} if given.quality else {}
     contests = {
         "ours, differences, pictures used twice": gan.Gan(*ours, **play),
         "ours, exact penalty, pictures used twice": gan.Gan(Generator(28, 1), Critic(28, 1), penalty="exact", clip=2),

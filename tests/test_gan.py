@@ -248,9 +248,8 @@ def test_picture_k_is_the_same_whatever_n_is() -> None:
 
 
 def test_gamma_is_suggested_from_pixels_and_batch() -> None:
-    assert gan.suggest_gamma(28, 32) == gan.suggest_gamma(8, 32) == 0.3
-    assert gan.suggest_gamma(64, 32) > gan.suggest_gamma(32, 32) > gan.suggest_gamma(32, 128)
-    assert gan.suggest_gamma(56, 32) == pytest.approx(1.2)
+    assert gan.suggest_gamma(28, 1, 32) == gan.suggest_gamma(8, 1, 32) == 0.3
+    assert gan.suggest_gamma(64, 3, 32) > gan.suggest_gamma(32, 3, 32) > gan.suggest_gamma(32, 3, 128)
 
 
 @pytest.mark.parametrize("name", ["digits", "tutorial"])

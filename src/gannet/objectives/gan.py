@@ -107,17 +107,16 @@ def lipschitz(critic: Critic, real_NCHW: torch.Tensor, fake_NCHW: torch.Tensor, 
     return (slope.flatten(1).norm(dim=1) - 1).square()
 
 
-def suggest_gamma(pixels: int, batch: int) -> float:
-    """A penalty weight for R1 + R2 where none is given: 0.3 at 28 pixels and batch 32, as the square of the pixels from there.
+def suggest_gamma(pixels: int, channels: int, batch: int) -> float:
+    """A penalty weight for R1 + R2 where none is given.
 
-    R3GAN's published weights rise with resolution far more steeply, about as pixels^3.9 (0.05 at 32, 2 at 64, 150 at 256, at
-    batches of 256 to 512). Its nets grow with it, ours hardly: at 64 pixels and four channels, where that rule with as much
-    for each channel had given 21, a weight of 1 had half the FID at equal pictures; and three channels at 28 pixels wanted
-    no more than one (docs/log.md, 2026-11-24). Smaller batches have noisier critics and want more, here by 1 / sqrt(batch).
-    A starting point, not a law: `gamma` overrules it.
+    R3GAN's published weights per input value rise with resolution: 1.6e-5 at 32 pixels (CIFAR-10), 1.6e-4 at 64,
+    7.6e-4 at 256 (FFHQ), so the weight itself about as resolution^3.9, at batches of 256 to 512. Smaller batches have
+    noisier critics and want more, here by 1 / sqrt(batch). The constant is set so that 28 grey pixels at batch 32 get
+    0.3; at batch 64, 0.1 and 0.3 were as good (docs/log.md). A starting point, not a law: `gamma` overrules it.
     """
     wide = max(pixels, 28)  # below that the rule has no ground, and pictures of 8 pixels lost their variety by it
-    return round(0.3 * (wide / 28) ** 2 * math.sqrt(32 / batch), 6)
+    return round(0.3 * channels * (wide / 28) ** 3.9 * math.sqrt(32 / batch), 6)
 
 
 @dataclass(frozen=True)

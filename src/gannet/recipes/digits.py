@@ -36,7 +36,7 @@ def digits(
     kinds = len(train.classes)
     generator = Generator(train.pixels, train.channels, classes=kinds, width=width)
     critic = Critic(train.pixels, train.channels, classes=kinds, width=width)
-    gamma = gan.suggest_gamma(train.pixels, batch) if gamma is None else gamma
+    gamma = gan.suggest_gamma(train.pixels, train.channels, batch) if gamma is None else gamma
     objective = gan.Gan(generator, critic, gamma=gamma, rate=rate, classes=kinds, **gan.PLAY)
     scores = Pictures(pictures, images.load(data, "test"))
     numbers = {"batch": batch, "examples": examples, "seed": seed, "schedule": inverse_root}

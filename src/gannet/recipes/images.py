@@ -32,7 +32,7 @@ def images(
         classes: learn one class per folder, where there are folders
         batch: pictures per step; without, 64 (base: 256), or half as often as the memory that is free requires
         rate: peak learning rate of both nets
-        gamma: weight of the penalty; chosen from pixels and batch unless given
+        gamma: weight of the penalty; chosen from pixels, channels and batch unless given
         augmented: show the critic moved, cut and recoloured pictures, the more the further it is ahead
         seed: of everything that is random
     """
@@ -43,7 +43,7 @@ def images(
     kinds = len(train.classes)
     generator = Generator(train.pixels, train.channels, classes=kinds, width=width)
     critic = Critic(train.pixels, train.channels, classes=kinds, width=width)
-    gamma = gan.suggest_gamma(train.pixels, batch) if gamma is None else gamma
+    gamma = gan.suggest_gamma(train.pixels, train.channels, batch) if gamma is None else gamma
     change = augment.change if augmented else None
     objective = gan.Gan(generator, critic, gamma=gamma, rate=rate, classes=kinds, augment=change, **gan.PLAY)
     scores = Pictures(found, pictures.load(data, "test", pixels))

@@ -44,7 +44,7 @@ def r3gan(
         width, batch, decay = {"tiny": (8, 16, 3_200), "small": (64, 32, 1_500_000)}[size]
         stages = count(train.pixels)
         nets = {"widths": (width,) * stages, "blocks": 1, "groups": (width // 8,) * stages}
-        first, half_life = gan.suggest_gamma(train.pixels, batch), decay / 40
+        first, half_life = gan.suggest_gamma(train.pixels, train.channels, batch), decay / 40
     first, kinds = first if gamma is None else gamma, len(train.classes)
     shape = {"pixels": train.pixels, "channels": train.channels, "classes": kinds, **nets}
     courses = {"gamma": gan.Course(first, first / 10, decay), "beta2": gan.Course(0.9, 0.99, decay)}
