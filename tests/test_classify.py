@@ -22,6 +22,7 @@ from gannet.evaluation.classes import Classes
 from gannet.nets.images import Classifier
 from gannet.objectives.classify import Classify
 from gannet.rng import Rng
+from gannet.training.guard import Guard
 
 NONE = {"all": "to be quick"}
 
@@ -55,6 +56,20 @@ def test_the_temperature_that_logits_were_spoilt_with_is_found() -> None:
     y = torch.multinomial(logits.softmax(1), 1, generator=rng.generator)[:, 0]
     for spoilt in (0.3, 1.0, 4.0):
         assert classes.temperature(logits * spoilt, y) == pytest.approx(spoilt, rel=0.04)
+
+
+def test_a_handful_of_pictures_makes_no_net_endlessly_sure_or_unsure() -> None:
+    sure = torch.tensor([[2.3, 0.0]]).repeat(6, 1)  # 91 %
+    right, wrong = torch.zeros(6, dtype=torch.int64), torch.ones(6, dtype=torch.int64)
+    assert 0.5 < classes.temperature(sure, right) < 1 < classes.temperature(sure[:2], wrong[:2]) < 3
+
+
+def test_a_loss_near_zero_may_jump_and_be_no_collapse() -> None:
+    y = torch.arange(30) % 3
+    scores = Classes(*[Images(torch.zeros(30, 1, 8, 8, dtype=torch.uint8), y, list("abc"))] * 3)
+    watch = Guard(level=scores.level)
+    assert watch.look({"loss_watched": 1e-5}) is None and watch.look({"loss_watched": 0.9}) is None
+    assert "more than 10 times" in str(watch.look({"loss_watched": 1.2}))  # worse than ln 3
 
 
 def test_intervals() -> None:
@@ -196,6 +211,32 @@ def test_arrays_and_files_agree_and_the_temperature_counts(trained: Path) -> Non
     assert [one["chance"] for one in found] == pytest.approx(expected.tolist(), abs=1e-5)
 
 
+def test_one_file_nothing_and_transparency(trained: Path, apart: Path) -> None:
+    loaded = run.load(trained)
+    Image.new("L", (8, 8), 99).save("one.png")
+    assert loaded.predict("one.png") == loaded.predict(["one.png"]) and loaded.predict([]) == []
+    assert loaded.predict(np.zeros((0, 8, 8, 1), np.uint8)) == []
+    straight = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (2, 4, 8, 8), np.uint8))
+    fed = images.times_alpha(straight)
+    assert torch.equal(fed[:, 3], straight[:, 3]) and (fed[:, :3] <= fed[:, 3:]).all()
+    assert torch.equal(images.times_alpha(straight[:, :3]), straight[:, :3])
+    opaque = straight.clone()
+    opaque[:, 3] = 255
+    assert torch.equal(images.times_alpha(opaque), opaque) and torch.equal(images.straight(opaque), opaque)
+
+
+def test_what_may_be_letters_is_not_mirrored() -> None:
+    grey, colour = (Images(torch.zeros(4, c, 8, 8, dtype=torch.uint8), name="folder") for c in (1, 3))
+    assert not images.shaken(grey).mirror and images.shaken(colour).mirror and images.shaken(grey, "photo").mirror
+    assert isinstance(images.shaken(Images(grey.x_NCHW, name="ylecun/mnist")), images.Shaken)
+
+
+def test_one_picture_of_each_class_is_refused_in_one_line() -> None:
+    with pytest.raises(Wrong) as error:
+        images.with_classes(Images(torch.zeros(3, 1, 8, 8, dtype=torch.uint8), torch.arange(3), list("abc")))
+    one_line(str(error.value), "none can be kept to watch", "3 pictures")
+
+
 def test_nothing_of_the_test_set_or_of_what_is_watched_is_trained_on(monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = recipe.find("classify")
     made = recipe.build(chosen, recipe.resolve(chosen, {"size": "tiny", "data": "digits8", "change": "none"}))
@@ -221,6 +262,7 @@ def test_he_s_nets_train_and_are_loaded_again(net: str, apart: Path) -> None:
         (["predict", "RUN", "words.png", "--top", "0"], ["--top"], 2),
         (["sample", "RUN"], ["draws nothing", "gannet predict"], 2),
         (["sample", "RUN", "--film", "3"], ["paint()"], 1),
+        (["train", "classify", "--data", "bars", "--smoothing", "1.5"], ["--smoothing", "1.5"], 2),
         (["evaluate", "RUN", "--full"], ["test set alone"], 2),
         (["train", "classify", "--data", "plain", "--size", "tiny"], ["no classes to tell apart", "plain"], 1),
     ],

@@ -4,6 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+DRAWS = {
+    "picture": """![what it draws](samples/last.png)
+
+Drawn by the generator's running average from fixed noise, unpicked. How it learnt: [learning.gif](samples/learning.gif).""",
+    "use": 'pictures = gannet.load("PATH OF THIS FOLDER").sample(64, seed=0)  # uint8 (N, H, W, C)',
+    "limits": "It draws pictures like those it was trained on and knows nothing else.",
+}
+TELLS = {
+    "picture": """![what it finds hardest](samples/last.png)
+
+Of the pictures kept from training, those that its running average gives the least chance to be what they are, worst first.""",
+    "use": 'found = gannet.load("PATH OF THIS FOLDER").predict(["photo.png"])  # a class and its chance for each',
+    "limits": "It calls every picture one of its classes, whatever is on it, and was measured on pictures like its own only.",
+}
+
 
 def write(record: dict[str, Any], evaluation: dict[str, Any] | None = None, preflight: dict[str, Any] | None = None) -> str:
     """The card of a finished run.
@@ -14,6 +29,7 @@ def write(record: dict[str, Any], evaluation: dict[str, Any] | None = None, pref
         preflight: preflight.json, where there is one
     """
     facts = next(iter(record["data"].values()))
+    kind = DRAWS if record.get("draws", True) else TELLS
     trained = record["trained"]
     arguments = "\n".join(f"| {key} | {value} |" for key, value in record["arguments"].items())
     sizes = ", ".join(f"{name} {number:,}" for name, number in record["parameters"].items())
@@ -22,7 +38,7 @@ def write(record: dict[str, Any], evaluation: dict[str, Any] | None = None, pref
     classes = f"{len(facts['classes'])} classes: {', '.join(names)}" if names else "no classes"
     return f"""# {record["recipe"]}: {facts["name"]}
 
-{_picture(record)}
+{kind["picture"]}
 
 | | |
 | --- | --- |
@@ -53,35 +69,13 @@ Source: {facts["source"]}.
 
 ```python
 import gannet
-{_use(record)}
+{kind["use"]}
 ```
 
 ## Limits
 
-{_limits(record)}
+{kind["limits"]}
 """
-
-
-def _picture(record: dict[str, Any]) -> str:
-    if record.get("draws", True):
-        return """![what it draws](samples/last.png)
-
-Drawn by the generator's running average from fixed noise, unpicked. How it learnt: [learning.gif](samples/learning.gif)."""
-    return """![what it finds hardest](samples/last.png)
-
-Of the pictures kept from training, those that its running average gives the least chance to be what they are, worst first."""
-
-
-def _use(record: dict[str, Any]) -> str:
-    if record.get("draws", True):
-        return 'pictures = gannet.load("PATH OF THIS FOLDER").sample(64, seed=0)  # uint8 (N, H, W, C)'
-    return 'found = gannet.load("PATH OF THIS FOLDER").predict(["photo.png"])  # a class and its chance for each'
-
-
-def _limits(record: dict[str, Any]) -> str:
-    if record.get("draws", True):
-        return "It draws pictures like those it was trained on and knows nothing else."
-    return "It calls every picture one of its classes, whatever is on it, and has been measured on pictures like its own only."
 
 
 def _left_out(facts: dict[str, Any], most: int = 20) -> str:

@@ -133,7 +133,7 @@ class Run:
         x_NCHW = self.objective.sample(n, seed, self.class_number(label), **more)
         return images.straight(images.to_bytes(x_NCHW)).permute(0, 2, 3, 1).contiguous().numpy()
 
-    def predict(self, pictures: Sequence[str | Path] | np.ndarray) -> list[dict[str, Any]]:
+    def predict(self, pictures: str | Path | Sequence[str | Path] | np.ndarray) -> list[dict[str, Any]]:
         """What a classifier takes pictures for, at the temperature that was fitted when it was trained.
 
         Args:
@@ -149,13 +149,18 @@ class Run:
             raise Wrong("this run tells nothing apart", got=self.record["recipe"], try_="gannet sample RUN", usage=True)
         facts = next(iter(self.record["data"].values()))
         pixels, channels = facts["pixels"], facts["channels"]
+        if isinstance(pictures, (str, Path)):
+            pictures = [pictures]
+        if not len(pictures):
+            return []
         if isinstance(pictures, np.ndarray):
             if pictures.dtype != np.uint8 or pictures.shape[1:] != (pixels, pixels, channels):
                 needs = f"bytes (N, {pixels}, {pixels}, {channels})"
                 raise Wrong(
                     "pictures as an array must have the run's size", got=f"{pictures.shape} {pictures.dtype}", try_=needs
                 )
-            x_NCHW, files = torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous(), [{}] * len(pictures)
+            x_NCHW = images.times_alpha(torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous())
+            files: list[dict[str, str]] = [{}] * len(pictures)
         else:
             made = [prepared(Path(file), pixels, channels) for file in pictures]
             x_NCHW, files = torch.stack(made), [{"file": str(file)} for file in pictures]
@@ -405,6 +410,7 @@ def _train(
             _same_data(book.facts, record, "--new for a run on these data")
             if more is not None and finished:  # an interrupted lengthening goes on instead
                 record = record | {"steps": record["steps"] + more, "lengthened": [*record.get("lengthened", []), more]}
+                record.pop("trained", None)  # what the shorter run came to
                 record["examples"] = record["steps"] * record["batch"]
                 if engine.first:
                     write_json(where / "recipe.json", record)
@@ -705,7 +711,7 @@ def _through(where: Path, record: dict[str, Any], made: recipe.Recipe, engine: E
     """
     objective, steps, batch = made.objective, record["steps"], record["batch"]
     setbacks = len(record.get("setbacks", ()))
-    watch = guard.Guard([found for _, found in scores_of(where)])
+    watch = guard.Guard([found for _, found in scores_of(where)], getattr(made.evaluation, "level", 0.0))
     goal = guard.target(record["request"]["until"]) if "until" in record["request"] else None
 
     def save(step: int, seen: dict[str, float] | None = None) -> None:
@@ -776,11 +782,12 @@ def _set_back(
     Raises:
         Wrong: where that has been done before, or there is no good state.
     """
-    hint = "a lower --rate or a higher --gamma"
+    hint = "a lower --rate" + (" or a higher --gamma" if "gamma" in record["arguments"] else "")
     at = f"step {collapse.step} of {record['steps']}"
     if record.get("setbacks") or not folders.good(where).is_file():
         again = " again" if record.get("setbacks") else ""
-        kept = f"the best weights are kept: gannet sample {where} --weights best"
+        verb = "sample" if record["draws"] else "evaluate"
+        kept = f"the best weights are kept: gannet {verb} {where} --weights best"
         raise Wrong(f"the run in {where} has collapsed{again} at {at}: {collapse.why}; {kept}", try_=hint)
 
     def back() -> dict[str, Any]:

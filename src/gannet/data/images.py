@@ -254,13 +254,16 @@ def shaken(data: Images, change: str = "auto") -> Images | Shaken | Cropped:
     Args:
         data: the pictures
         change: hand (turned, slanted, resized, moved), photo (moved, mirrored, hidden in part), none, or auto: hand for sets
-            of handwriting, photo for all others
+            of handwriting, photo for all others, but unmirrored where they are grey and not known
     """
+    known = data.name.rpartition("/")[2].removeprefix("stacked-")
+    # Grey pictures of nobody knows what may be letters, and a b must not be taught to be a d.
+    mirror = change == "photo" or data.channels > 1 or known == "fashion-mnist"
     if change == "auto":
-        change = "hand" if data.name in HANDWRITTEN else "photo"
+        change = "hand" if known in HANDWRITTEN else "photo"
     if change == "hand":
         return Shaken(data)
-    return Cropped(data, move=data.pixels // 8, erase=0.25) if change == "photo" else data
+    return Cropped(data, move=data.pixels // 8, mirror=mirror, erase=0.25) if change == "photo" else data
 
 
 def with_classes(data: Images) -> Images:
@@ -272,6 +275,9 @@ def with_classes(data: Images) -> Images:
     if len(data.classes) < 2:
         hint = "a folder for each class, or a labels.csv beside the pictures"
         raise Wrong("there are no classes to tell apart", got=data.name, try_=hint)
+    if data.labels_N is not None and len(data.labels_N) and int(torch.bincount(data.labels_N).max()) < 2:
+        what = "every class has one picture to learn from, and none can be kept to watch"
+        raise Wrong(what, got=f"{data.name}, {len(data)} pictures", try_="two at least of some class")
     return data
 
 
@@ -291,6 +297,14 @@ def straight(x_NCHW: torch.Tensor) -> torch.Tensor:
         return x_NCHW
     colour, alpha = x_NCHW[:, :3].float(), x_NCHW[:, 3:].float()
     return torch.cat([(colour * 255 / alpha.clamp(min=1)).round().clamp(0, 255), alpha], 1).to(torch.uint8)
+
+
+def times_alpha(x_NCHW: torch.Tensor) -> torch.Tensor:
+    """Bytes as a run was fed them: colours multiplied by alpha, where there is alpha, as `straight` divides them again."""
+    if x_NCHW.shape[1] != 4:
+        return x_NCHW
+    colour, alpha = x_NCHW[:, :3].float(), x_NCHW[:, 3:].float()
+    return torch.cat([(colour * alpha / 255).round(), alpha], 1).to(torch.uint8)
 
 
 def load(name: str, split: str = "train", pixels: int | None = None) -> Images:

@@ -672,7 +672,11 @@ def _rows(table: File) -> list[tuple[int, str, str]]:
         word = next((word for word in words if word in heads), None)
         if word is None:
             got = f"{name}, which has {', '.join(shown(cell) for cell in rows[0][1])}"
-            raise Wrong(f"this class list has no column of {what}", got=got, try_=f"one called {', '.join(words)}")
+            raise Wrong(
+                f"this class list has no column of {what}",
+                got=got,
+                try_=f"one called {', '.join(words)}; or another name for the file",
+            )
         places.append(heads.index(word))
     file, kind = places
     rows = [(line, row + [""] * (len(heads) - len(row))) for line, row in rows[1:]]  # short ones made whole

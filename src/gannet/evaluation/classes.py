@@ -19,6 +19,7 @@ from gannet.data.images import Images, grid, straight, to_float
 from gannet.errors import Wrong
 from gannet.evaluation.images import Score
 from gannet.rng import Rng
+from gannet.training.guard import WORSE
 
 BINS = 15  # of confidence, for the calibration error
 SHOWN = 40
@@ -35,6 +36,8 @@ class Classes:
 
     def __init__(self, train: Images, watched: Images, test: Images):
         self.train, self.watched, self.test = train, watched, test
+        #: A loss near 0 may jump by tens and mean nothing: only what is worse than knowing nothing, ln K, is a collapse.
+        self.level = math.log(len(train.classes)) / WORSE
 
     def quick(self, objective: Any) -> dict[str, float]:
         """The score to watch while training, on pictures kept from it: cross-entropy in nats, and the share of mistakes."""
@@ -134,10 +137,14 @@ def calibration_error(sure_N: torch.Tensor, right_N: torch.Tensor) -> float:
 
 
 def temperature(logits_NK: torch.Tensor, y_N: torch.Tensor) -> float:
-    """The number by which logits are divided that makes the truth likeliest (Guo et al. 2017, section 4.2), 0.05 to 20."""
+    """The number by which logits are divided that makes the truth likeliest (Guo et al. 2017, section 4.2), 0.05 to 20.
+
+    Beforehand its logarithm is held to be normal with deviation 1/2: a handful of pictures, all right or all wrong, would
+    otherwise make a net endlessly sure or unsure; hundreds outweigh that.
+    """
 
     def loss(log_t: float) -> float:
-        return float(F.cross_entropy(logits_NK.double() / math.exp(log_t), y_N))
+        return float(F.cross_entropy(logits_NK.double() / math.exp(log_t), y_N, reduction="sum")) + 2 * log_t**2
 
     found: Any = optimize.minimize_scalar(loss, bounds=(math.log(0.05), math.log(20)), method="bounded")
     return math.exp(float(found.x))

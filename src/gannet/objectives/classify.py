@@ -16,6 +16,7 @@ from scipy import special
 from torch import nn
 
 from gannet.data.images import to_float
+from gannet.errors import Wrong
 from gannet.objectives import Loss, Player, follow
 from gannet.rng import Rng
 
@@ -44,6 +45,10 @@ class Classify:
         half_life: float = 10_000,
         mixup: float = 0.0,
     ):
+        if not 0 <= smoothing < 1:
+            raise Wrong("--smoothing is a share, from 0 to below 1", got=smoothing, try_="--smoothing 0.05", usage=True)
+        if not 0 <= mixup < math.inf:
+            raise Wrong("--mixup is 0 or above", got=mixup, try_="--mixup 0.2", usage=True)
         make = functools.partial(torch.optim.AdamW, weight_decay=decay, fused=True)
         self.players = {"classifier": Player(net, rate=rate, make=make)}
         self.average = copy.deepcopy(net).requires_grad_(False).eval()
@@ -73,8 +78,9 @@ class Classify:
         return F.cross_entropy(logits_NK, y_N, label_smoothing=self.smoothing, reduction="none")
 
     @torch.no_grad()
-    def logits(self, x_NCHW: torch.Tensor, part: int = 500) -> torch.Tensor:
+    def logits(self, x_NCHW: torch.Tensor) -> torch.Tensor:
         """What the averaged net says of byte pictures (N, C, H, W): logits (N, K), float32."""
+        part = max(8, 500 * 28**2 // math.prod(x_NCHW.shape[2:]))  # as much memory for large pictures as for small ones
         device = next(self.average.parameters()).device
         parts = [self.average(to_float(x).to(device, memory_format=torch.channels_last)) for x in x_NCHW.split(part)]
         return torch.cat([part.float().cpu() for part in parts])

@@ -35,12 +35,13 @@ def classify(
         change: of training pictures: as a hand would (turned, slanted, resized), as photos (moved, mirrored), or none
         mixup: alpha of mixing pictures with one another; 0 is none, 0.2 is usual
         smoothing: share of the target that is spread over all classes
-        batch: pictures per step; without, 128, or half as often as the memory that is free requires
+        batch: pictures per step; without, 128 (tiny: 32, base: 512), or half as often as the memory that is free requires
         rate: peak learning rate
         seed: of everything that is random
     """
-    numbers = {"tiny": ((8, 12, 16), 32, 2), "small": ((32, 64, 128), 128, 20), "base": ((64, 128, 256), 512, 60)}
-    widths, usual, epochs = numbers[size]
+    numbers = {"tiny": ((8, 12, 16), 32, 2, 80), "small": ((32, 64, 128), 128, 20, 500), "base": ((64, 128, 256), 512, 60, 500)}
+    widths, usual, epochs, least = numbers[size]
+    batch = usual if batch is None else batch
     train, watched = images.with_classes(images.load(data, "train", pixels)).parted(20)
     kinds = len(train.classes)
     if net == "small":
@@ -50,5 +51,6 @@ def classify(
         made = ResNet(train.channels, kinds, depth=depths[net], stem="small" if train.pixels <= 64 else "large")
     objective = Classify(made, kinds, rate=rate, smoothing=smoothing, mixup=mixup, half_life=len(train) / 4)
     scores = Classes(train, watched, images.load(data, "test", pixels))
-    rest = {"examples": epochs * len(train), "seed": seed, "schedule": one_cycle, "show": 0, "evaluation": scores}
-    return Recipe(images.shaken(train, change), objective, usual if batch is None else batch, **rest)
+    examples = max(epochs * len(train), least * batch)  # a hundred pictures want more than twenty steps
+    rest = {"examples": examples, "seed": seed, "schedule": one_cycle, "show": 0, "evaluation": scores}
+    return Recipe(images.shaken(train, change), objective, batch, **rest)

@@ -55,10 +55,11 @@ class Guard:
 
     Args:
         scores: earlier ones of the run, oldest first
+        level: what is below it counts as it: a score that can come near 0 is not to be measured against that
     """
 
-    def __init__(self, scores: Sequence[dict[str, float]] = ()):
-        self.best, self.varied = math.inf, 0.0
+    def __init__(self, scores: Sequence[dict[str, float]] = (), level: float = 0.0):
+        self.best, self.varied, self.level = math.inf, 0.0, level
         for found in scores:
             self.look(found)
 
@@ -72,7 +73,7 @@ class Guard:
         variety = found.get("variety", 1.0)
         if not math.isfinite(value):
             return f"{name} is {value}"
-        if value > WORSE * self.best:
+        if value > WORSE * max(self.best, self.level):
             return f"{name} is {value:.4g}, more than {WORSE} times its best, {self.best:.4g}"
         if variety < LOST and self.varied > HAD:
             return f"what is drawn varies {variety:.1%} as much as the data; it had been {self.varied:.0%}"
