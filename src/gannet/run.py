@@ -786,7 +786,7 @@ def _set_back(
     at = f"step {collapse.step} of {record['steps']}"
     if record.get("setbacks") or not folders.good(where).is_file():
         again = " again" if record.get("setbacks") else ""
-        verb = "sample" if record["draws"] else "evaluate"
+        verb = "sample" if record.get("draws", True) else "evaluate"
         kept = f"the best weights are kept: gannet {verb} {where} --weights best"
         raise Wrong(f"the run in {where} has collapsed{again} at {at}: {collapse.why}; {kept}", try_=hint)
 
