@@ -122,7 +122,7 @@ def train(words: list[str]) -> None:
         new: bool = False,
         more: int | None = None,
         offline: bool = False,
-        precision: Literal["float32", "bfloat16"] = "float32",
+        precision: Literal["auto", "float32", "bfloat16"] = "auto",
         skip: tyro.conf.UseAppendAction[tuple[str, ...]] = (),
         start: str | None = None,
         until: str | None = None,
@@ -136,7 +136,7 @@ def train(words: list[str]) -> None:
             new: begin a new run even where an unfinished one could go on
             more: lengthen the finished run in --out by this many steps
             offline: never touch the network: use what is cached, or the embedded 8x8 digits
-            precision: of the forward and backward pass; weights are float32 always
+            precision: of forward and backward pass; auto: bfloat16 where recipe and machine gain by it; weights are float32
             skip: NAME=reason: leave out a preflight check, and write the reason into the run; all=reason leaves out all
             start: a run whose nets the new run begins with, where sizes are the same: fine-tuning
             until: stop as soon as the watched score is low enough, as in --until 'fid<0.5'
@@ -161,7 +161,7 @@ def preflight(words: list[str]) -> None:
         out: str | None = None,
         skip: tyro.conf.UseAppendAction[tuple[str, ...]] = (),
         offline: bool = False,
-        precision: Literal["float32", "bfloat16"] = "float32",
+        precision: Literal["auto", "float32", "bfloat16"] = "auto",
         json: bool = False,
     ) -> None:
         """All preflight checks of a recipe.

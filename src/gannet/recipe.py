@@ -71,6 +71,8 @@ class Recipe:
         examples: how many to train on unless --minutes or --steps says otherwise
         seed: of everything that is random
         schedule: (progress from 0 to 1, examples seen) -> share of each player's peak rate
+        bfloat16: losses are computed in it where the machine is faster for it and nobody asks otherwise; not for contests,
+            whose penalties are differences of nearly equal numbers
         show: examples drawn into `samples/` and the model card; 0 where nothing is drawn
         evaluation: scores the finished model, and a cheap score while it trains (Pictures and Classes in gannet.evaluation); or
             None
@@ -82,6 +84,7 @@ class Recipe:
     examples: int
     seed: int = 0
     schedule: Callable[[float, int], float] = cosine
+    bfloat16: bool = False
     show: int = 100
     evaluation: Any = None
 

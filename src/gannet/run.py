@@ -48,7 +48,7 @@ from gannet.files import write_bytes, write_json, write_text
 from gannet.rng import Rng
 from gannet.rng import number as mixed
 from gannet.training import checkpoint, guard, loop
-from gannet.training.engine import Engine
+from gannet.training.engine import Engine, bfloat16_pays
 from gannet.training.log import Log, whole_lines
 
 FRAMES = 48  # pictures in `samples/`, spread evenly over the run
@@ -56,6 +56,7 @@ KEPT = 2  # checkpoints in `resume/`
 SCORED = 16  # times that the cheap score is taken, evenly over the run …
 SCORED_APART = 5_000  # … but with at least so many examples between
 ABOUT = ("step", "examples", "seconds")  # what a line of metrics.jsonl says beside its numbers
+PRECISIONS = ("auto", "float32", "bfloat16")
 WEIGHTS = {"last": "model.safetensors", "best": "best.safetensors"}
 
 
@@ -241,6 +242,9 @@ def load(folder: str | Path, *, weights: str = "last", trust: bool = False) -> R
             written = f"{path}, written by gannet {record['gannet']}, read by {__version__}"
             raise Wrong("the run's model does not fit its recipe", got=written) from error
         net.eval()
+    if hasattr(made.objective, "precision"):  # as it was trained, or in full where that would be slow
+        fast = record["precision"] == "bfloat16" and bfloat16_pays(torch.device("cpu"))
+        made.objective.precision = "bfloat16" if fast else "float32"
     return Run(folder, record, made.objective, note.get("step", 0))
 
 
@@ -316,7 +320,7 @@ def train(
     new: bool = False,
     more: int | None = None,
     offline: bool = False,
-    precision: str = "float32",
+    precision: str = "auto",
     skip: dict[str, str] | None = None,
     start: str | Path | None = None,
     until: str | None = None,
@@ -333,7 +337,7 @@ def train(
         new: begin a new run even where an unfinished one could go on
         more: lengthen the finished run in `out` by this many steps; an unfinished one goes on as it is
         offline: never touch the network
-        precision: float32 or bfloat16
+        precision: float32, bfloat16, or auto: bfloat16 where the recipe is none the worse for it and the machine is faster
         skip: preflight checks to leave out, each with its reason, which is kept in the run; {"all": reason} leaves out all
         start: a run whose nets a new run begins with, as far as their sizes are the same: fine-tuning
         until: stop where the watched score is low enough: "fid<0.5"
@@ -364,7 +368,7 @@ def _train(
     new: bool = False,
     more: int | None = None,
     offline: bool = False,
-    precision: str = "float32",
+    precision: str = "auto",
     skip: dict[str, str] | None = None,
     start: str | Path | None = None,
     until: str | None = None,
@@ -376,7 +380,7 @@ def _train(
     arguments = recipe.resolve(chosen, flags)
     _check_numbers(minutes, steps, more, precision, out)
     preflight.check_skip(skip)
-    engine = Engine(precision)
+    engine = Engine()
     request = {"recipe": chosen.name, "own": not chosen.shipped, "arguments": arguments, "minutes": minutes}
     request |= {"steps": steps, "precision": precision}
     if start is not None:
@@ -395,7 +399,8 @@ def _train(
                 print(f"{where} is finished ({record['steps']} steps); --more STEPS lengthens it", file=sys.stderr)
             return where, None
         # What a recipe chose for itself when the run began, and a newer version or another machine might choose otherwise.
-        made, filled = _build(chosen, record["arguments"] if record else arguments, engine)
+        asked = (record["arguments"], record["precision"]) if record else (arguments, precision)
+        made, filled = _build(chosen, *asked, engine)
         book.facts = _with_own(book.facts, made)
         if record is None:
             begun = {} if start is None else {"start_sha256": hashlib.sha256(_begun_with(start).read_bytes()).hexdigest()}
@@ -420,9 +425,11 @@ def _train(
     return where, made
 
 
-def _build(chosen: recipe.Card, arguments: dict[str, Any], engine: Engine) -> tuple[recipe.Recipe, dict[str, Any]]:
-    """A recipe, ready to train on the engine, and its arguments with what was left open filled in: a flag `batch` that is
-    None becomes the recipe's own batch, or what of it the memory holds."""
+def _build(
+    chosen: recipe.Card, arguments: dict[str, Any], precision: str, engine: Engine
+) -> tuple[recipe.Recipe, dict[str, Any]]:
+    """A recipe, ready to train on the engine in the precision that is settled here, and its arguments with what was left open
+    filled in: a flag `batch` that is None becomes the recipe's own batch, or what of it the memory holds."""
 
     def build(arguments: dict[str, Any]) -> recipe.Recipe:
         with torch.random.fork_rng(devices=[]):  # the nets' first weights; a caller's own numbers stay as they were
@@ -430,6 +437,9 @@ def _build(chosen: recipe.Card, arguments: dict[str, Any], engine: Engine) -> tu
             made = recipe.build(chosen, arguments)
         engine.share(made.batch)
         engine.prepare(made.objective)
+        engine.settle(precision, made.bfloat16)
+        if hasattr(made.objective, "precision"):
+            made.objective.precision = engine.precision
         return made
 
     if arguments.get("batch") is not None and arguments["batch"] < 1:
@@ -479,7 +489,7 @@ def look_over(
     out: str | Path | None = None,
     skip: dict[str, str] | None = None,
     offline: bool = False,
-    precision: str = "float32",
+    precision: str = "auto",
     tell: Callable[[preflight.Row], None] | None = None,
     **flags: Any,
 ) -> list[preflight.Row]:
@@ -507,11 +517,11 @@ def look_over(
             torch.manual_seed(arguments.get("seed", 0))
             return recipe.build(chosen, arguments | ({"size": size} if size else {}))
 
-    engine = Engine(precision)
+    engine = Engine()
     if engine.world > 1:
         raise Wrong("preflight looks in one process", got=f"{engine.world} processes", try_="without torchrun", usage=True)
     with keeping(Ledger(offline=offline)):
-        made, filled = _build(chosen, arguments, engine)
+        made, filled = _build(chosen, arguments, precision, engine)
     sizes = next((typing.get_args(flag.kind) for flag in chosen.flags if flag.name == "size"), ())
     case = preflight.Case(
         made,
@@ -560,8 +570,8 @@ def _check_numbers(minutes: float | None, steps: int | None, more: int | None, p
             raise Wrong(f"{flag} must be above 0", got=value, usage=True)
     if more is not None and out is None:
         raise Wrong("--more lengthens a run that is named", got=f"--more {more}", try_="--out RUN beside it", usage=True)
-    if precision not in ("float32", "bfloat16"):
-        raise Wrong("no such precision", got=precision, try_="float32 or bfloat16", usage=True)
+    if precision not in PRECISIONS:
+        raise Wrong("no such precision", got=precision, try_=", ".join(PRECISIONS), usage=True)
 
 
 def _length(made: recipe.Recipe, engine: Engine, minutes: float | None, steps: int | None) -> int:
@@ -606,6 +616,7 @@ def _record(
         "steps": steps,
         "examples": steps * made.batch,
         "checkpoint_every": min(max(steps // 20, 1), 2000),
+        "precision": engine.precision,
         "parameters": sizes,
         "draws": bool(made.show),
         "data": book.facts,
@@ -623,7 +634,7 @@ def _call(chosen: recipe.Card, request: dict[str, Any]) -> str:
     defaults = {flag.name: flag.default for flag in chosen.flags} | {
         "minutes": None,
         "steps": None,
-        "precision": "float32",
+        "precision": "auto",
         "start": None,
         "until": None,
     }

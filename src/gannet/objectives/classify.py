@@ -54,6 +54,7 @@ class Classify:
         self.average = copy.deepcopy(net).requires_grad_(False).eval()
         self.classes, self.smoothing, self.half_life, self.mixup = classes, smoothing, half_life, mixup
         self.seen = torch.zeros((), dtype=torch.int64)  # examples behind the average
+        self.precision = "float32"  # of `logits`: a run sets it to what it was trained in
 
     def turns(self, progress: float) -> tuple[str, ...]:
         return ("classifier",)
@@ -82,7 +83,8 @@ class Classify:
         """What the averaged net says of byte pictures (N, C, H, W): logits (N, K), float32."""
         part = max(8, 500 * 28**2 // math.prod(x_NCHW.shape[2:]))  # as much memory for large pictures as for small ones
         device = next(self.average.parameters()).device
-        parts = [self.average(to_float(x).to(device, memory_format=torch.channels_last)) for x in x_NCHW.split(part)]
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
+            parts = [self.average(to_float(x).to(device, memory_format=torch.channels_last)) for x in x_NCHW.split(part)]
         return torch.cat([part.float().cpu() for part in parts])
 
     def expect(self) -> dict[str, float]:

@@ -52,5 +52,5 @@ def classify(
     objective = Classify(made, kinds, rate=rate, smoothing=smoothing, mixup=mixup, half_life=len(train) / 4)
     scores = Classes(train, watched, images.load(data, "test", pixels))
     examples = max(epochs * len(train), least * batch)  # a hundred pictures want more than twenty steps
-    rest = {"examples": examples, "seed": seed, "schedule": one_cycle, "show": 0, "evaluation": scores}
+    rest = {"examples": examples, "seed": seed, "schedule": one_cycle, "bfloat16": True, "show": 0, "evaluation": scores}
     return Recipe(images.shaken(train, change), objective, batch, **rest)

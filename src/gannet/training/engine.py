@@ -21,6 +21,16 @@ from gannet.objectives import Player
 from gannet.rng import Rng
 
 
+def bfloat16_pays(device: torch.device) -> bool:
+    """True where convolutions in bfloat16 are certainly faster than in float32: two to three times (docs/results.md)."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type != "cpu" or not hasattr(torch.cpu, "get_capabilities"):
+        return False
+    can = torch.cpu.get_capabilities()
+    return bool(can.get("avx512_bf16") or can.get("amx_bf16"))
+
+
 class Engine:
     """Runs losses and steps on one or many processes.
 
@@ -75,6 +85,17 @@ class Engine:
     def to_device(self, batch: Any) -> Any:
         """A batch's tensors on the device."""
         return type(batch)(*(t.to(self.device, non_blocking=True) for t in batch))
+
+    def settle(self, asked: str, bfloat16: bool) -> None:
+        """Decide on the precision.
+
+        Args:
+            asked: float32, bfloat16, or auto: what is faster on the first process's machine, if the recipe allows it
+            bfloat16: whether the recipe does
+        """
+        if asked == "auto":
+            asked = self.agree(lambda: "bfloat16" if bfloat16 and bfloat16_pays(self.device) else "float32")
+        self.precision = asked
 
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
         """The precision that losses are computed in."""
