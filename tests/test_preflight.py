@@ -25,9 +25,9 @@ from gannet.objectives import gan
 from gannet.run import look_over
 
 TINY = {"size": "tiny", "data": "digits8"}
-BASES = ["digits", "dcgan", "images", "r3gan", "stacked", "tutorial", "classify", "classifier", *healthy.CONTESTS]
+BASES = ["digits", "dcgan", "images", "r3gan", "stacked", "tutorial", "classify", "detect", "classifier", *healthy.CONTESTS]
 #: Warnings that are true of healthy recipes: batch normalisation takes a bias away again, and drawn bars repeat themselves.
-KNOWN = {"classifier": {"moved"}, "classify": {"moved"}, "bars": {"repeated-items"}}
+KNOWN = {"classifier": {"moved"}, "classify": {"moved"}, "detect": {"moved"}, "bars": {"repeated-items"}}
 MACHINE = {"waiting", "length"}  # warnings that another load on the machine can bring
 
 

@@ -128,8 +128,8 @@ def test_killed_resumed_and_loaded_in_fresh_processes(name: str, gannet: Command
     assert steps == sorted(set(steps))  # what the kill left behind was dropped, nothing is there twice
     assert steps[-1] == 200
 
-    if name == "classify":
-        Image.new("L", (8, 8), 77).save("x.png")
+    if name in ("classify", "detect"):
+        Image.new("L", (48, 48), 77).save("x.png")
         told = gannet("predict", "killed", "x.png", "--json", GANNET_HOME="/nonexistent/cache").stdout
         assert json.loads(told) == run.load("whole").predict(["x.png"])
         return

@@ -19,6 +19,14 @@ Of the pictures kept from training, those that its running average gives the lea
     "limits": "It calls every picture one of its classes, whatever is on it, and was measured on pictures like its own only.",
 }
 
+SEES = {
+    "picture": """![what it sees](samples/last.png)
+
+Pictures kept from training, unpicked, and what its running average finds in them from the chance that they chose.""",
+    "use": 'found = gannet.load("PATH OF THIS FOLDER").predict(["photo.png"])  # classes, chances and boxes in pixels',
+    "limits": "It finds things of its own classes only, in pictures like those that it was trained on, 100 in one at most.",
+}
+
 
 def write(record: dict[str, Any], evaluation: dict[str, Any] | None = None, preflight: dict[str, Any] | None = None) -> str:
     """The card of a finished run.
@@ -29,7 +37,7 @@ def write(record: dict[str, Any], evaluation: dict[str, Any] | None = None, pref
         preflight: preflight.json, where there is one
     """
     facts = next(iter(record["data"].values()))
-    kind = DRAWS if record.get("draws", True) else TELLS
+    kind = DRAWS if record.get("draws", True) else SEES if "threshold" in record["trained"] else TELLS
     trained = record["trained"]
     arguments = "\n".join(f"| {key} | {value} |" for key, value in record["arguments"].items())
     sizes = ", ".join(f"{name} {number:,}" for name, number in record["parameters"].items())

@@ -293,13 +293,15 @@ def sample(words: list[str]) -> None:
 
 
 def predict(words: list[str]) -> None:
-    """say what pictures show, by a run that tells classes apart"""
+    """say what pictures show, by a run that tells classes apart or finds things"""
     import tyro
 
     def flags(
         run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")],
         files: tyro.conf.Positional[tuple[str, ...]],
         top: int = 3,
+        least: float | None = None,
+        out: str | None = None,
         json: bool = False,
         weights: Literal["last", "best"] = "last",
         trust: bool = False,
@@ -308,8 +310,10 @@ def predict(words: list[str]) -> None:
 
         Args:
             run: the run folder
-            files: pictures; the middle square of each is looked at
+            files: pictures; a classifier looks at the middle square of each, a detector at the whole
             top: so many of the likeliest classes
+            least: of a detector: chance from which a thing is told; otherwise the one that was chosen in training
+            out: of a detector: folder for pictures with boxes, coco.json and labels/ as YOLO has them; otherwise RUN/predicted
             json: as JSON, with all classes
             weights: last, or best by the loss that was watched while training
             trust: run the folder's own recipe.py, where the run was made by somebody's own recipe
@@ -320,16 +324,25 @@ def predict(words: list[str]) -> None:
         raise Wrong("there is no picture to look at", try_="gannet predict RUN photo.png", usage=True)
     if given["top"] < 1:
         raise Wrong("--top must be at least 1", got=given["top"], usage=True)
+    if given["least"] is not None and not 0 <= given["least"] <= 1:
+        raise Wrong("--least is a chance, from 0 to 1", got=given["least"], try_="--least 0.3", usage=True)
 
+    from gannet import telling
     from gannet.run import load
 
-    found = load(given["run"], weights=given["weights"], trust=given["trust"]).predict(given["files"])
+    loaded = load(given["run"], weights=given["weights"], trust=given["trust"])
+    found = loaded.predict(given["files"], least=given["least"])
+    usable = [one for one in found if "wrong" not in one]
+    drawn = telling.boxes_into(usable, loaded.classes, Path(given["out"] or loaded.folder / "predicted"))
     if given["json"]:
         print(json.dumps(found, indent=2))
-        return
-    for one in found:
-        likeliest = list(one["chances"].items())[: given["top"]]
-        print(f"{one['file']}: " + ", ".join(f"{name} {chance:.1%}" for name, chance in likeliest))
+    else:
+        for one in usable:
+            print(f"{one['file']}: {telling.in_words(one, given['top'])}")
+        print("".join(f"{path}\n" for path in drawn), end="")
+    if broken := [one["wrong"] for one in found if "wrong" in one]:
+        more = f" and {len(broken) - 1} more" if len(broken) > 1 else ""
+        raise Wrong(f"{len(broken)} of {len(found)} pictures cannot be used", got=f"{broken[0]}{more}")
 
 
 def evaluate(words: list[str]) -> None:

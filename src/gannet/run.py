@@ -29,7 +29,7 @@ import tempfile
 import threading
 import time
 import typing
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -40,9 +40,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from safetensors.torch import save as safetensors_bytes
 
-from gannet import __version__, card, folders, preflight, recipe
+from gannet import __version__, card, folders, preflight, recipe, telling
 from gannet.data import Ledger, images, keeping
-from gannet.data.pictures import prepared
 from gannet.errors import Wrong
 from gannet.files import write_bytes, write_json, write_text
 from gannet.rng import Rng
@@ -134,54 +133,35 @@ class Run:
         x_NCHW = self.objective.sample(n, seed, self.class_number(label), **more)
         return images.straight(images.to_bytes(x_NCHW)).permute(0, 2, 3, 1).contiguous().numpy()
 
-    def predict(self, pictures: str | Path | Sequence[str | Path] | np.ndarray) -> list[dict[str, Any]]:
-        """What a classifier takes pictures for, at the temperature that was fitted when it was trained.
+    def predict(self, pictures: telling.Pictures, *, least: float | None = None) -> list[dict[str, Any]]:
+        """What a classifier takes pictures for, at the temperature fitted when it was trained; or what a detector sees.
 
         Args:
             pictures: files, made square as the training pictures were; or bytes (N, H, W, C) of the run's size
+            least: of a detector: chance from which a box is told; without, the threshold that was chosen when it was trained
 
         Returns:
-            for each {"file" (of files), "class", "chance", "chances": {name: chance}, likeliest first}.
+            for each {"file" (of files), "class", "chance", "chances": {name: chance}, likeliest first}; of a detector
+            {"file", "boxes": [{"class", "chance", "box": [x0, y0, x1, y1] in pixels}]}; {"file", "wrong"} for a file that
+            cannot be used.
 
         Raises:
-            Wrong: for a run that tells no classes apart, and for what is no picture of the right kind.
+            Wrong: for a run that tells nothing, and for an array of another shape.
         """
-        if not hasattr(self.objective, "logits"):
+        if not hasattr(self.objective, "logits") and not hasattr(self.objective, "boxes"):
             raise Wrong("this run tells nothing apart", got=self.record["recipe"], try_="gannet sample RUN", usage=True)
         facts = next(iter(self.record["data"].values()))
-        pixels, channels = facts["pixels"], facts["channels"]
-        if isinstance(pictures, (str, Path)):
-            pictures = [pictures]
-        if not len(pictures):
-            return []
-        if isinstance(pictures, np.ndarray):
-            if pictures.dtype != np.uint8 or pictures.shape[1:] != (pixels, pixels, channels):
-                needs = f"bytes (N, {pixels}, {pixels}, {channels})"
-                raise Wrong(
-                    "pictures as an array must have the run's size", got=f"{pictures.shape} {pictures.dtype}", try_=needs
-                )
-            x_NCHW = images.times_alpha(torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous())
-            files: list[dict[str, str]] = [{}] * len(pictures)
-        else:
-            made = [prepared(Path(file), pixels, channels) for file in pictures]
-            x_NCHW, files = torch.stack(made), [{"file": str(file)} for file in pictures]
-        warm = self.record["trained"].get("temperature", 1.0) if "trained" in self.record else 1.0
-        p_NK = (self.objective.logits(x_NCHW) / warm).softmax(1)
-        found = []
-        for file, p_K in zip(files, p_NK, strict=True):
-            chances = {facts["classes"][i]: round(float(p_K[i]), 6) for i in p_K.argsort(descending=True).tolist()}
-            first = next(iter(chances))
-            found.append({**file, "class": first, "chance": chances[first], "chances": chances})
-        return found
+        return telling.tell(self.objective, facts, self.record.get("trained", {}), pictures, least)
 
     def digest(self) -> str:
-        """sha256 of what the model does: of pictures that it draws, or of what it says of noise."""
+        """sha256 of what the model does: of pictures that it draws, or of what it says or sees in noise."""
         if hasattr(self.objective, "sample"):
             return hashlib.sha256(self.sample(16).tobytes()).hexdigest()
         facts = next(iter(self.record["data"].values()))
         shape = (16, facts["channels"], facts["pixels"], facts["pixels"])
         noise = Rng(0, 0, "digest").integers(256, math.prod(shape)).view(shape).to(torch.uint8)
-        return hashlib.sha256(self.objective.logits(noise).numpy().tobytes()).hexdigest()
+        said = self.objective.boxes(noise) if hasattr(self.objective, "boxes") else [self.objective.logits(noise)]
+        return hashlib.sha256(b"".join(part.numpy().tobytes() for part in said)).hexdigest()
 
     def class_number(self, label: int | str | None) -> int | None:
         """A class's number from its name or number."""

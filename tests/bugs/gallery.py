@@ -211,7 +211,36 @@ def in_order(data: Images, n: int, rng: Any) -> Batch:
     return Batch(to_float(data.x_NCHW[at]), data.labels_N[at])
 
 
+class ThroughBoxes(Through):
+    """A data set whose batches of boxes go through a function."""
+
+    def batch(self, n: int, rng: Any) -> Any:
+        return self.change(self.data.batch(n, rng))
+
+
+@bug("detect", "boxes", "boxes-fit", "initial-loss", "input-baseline")
+def boxes_in_shares_of_the_picture(made: Recipe) -> None:
+    pixels = made.data.pixels
+    made.data = ThroughBoxes(made.data, lambda batch: batch._replace(boxes_NM4=batch.boxes_NM4 / pixels))
+
+
+@bug("detect", "boxes-fit")
+def boxes_with_x_and_y_exchanged(made: Recipe) -> None:
+    made.data = ThroughBoxes(made.data, lambda batch: batch._replace(boxes_NM4=batch.boxes_NM4[..., [1, 0, 3, 2]]))
+
+
+@bug("detect", "boxes-fit")
+def pictures_mirrored_without_their_boxes(made: Recipe) -> None:
+    made.data = ThroughBoxes(made.data, lambda batch: batch._replace(x_NCHW=batch.x_NCHW.flip(3)))
+
+
 # Nets
+
+
+@bug("detect", "initial-loss", "input-baseline")
+def a_detector_that_expects_a_thing_in_every_other_cell(made: Recipe) -> None:
+    with torch.no_grad():
+        made.objective.players["detector"].net.tell.bias.zero_()
 
 
 @bug("classifier", "initial-loss")

@@ -389,11 +389,11 @@ def _suitable(files: list[File], some: int = 200) -> int:
     return 64 if float(np.median(sides)) >= 64 else 32
 
 
-def look(file: File, pixels: int) -> Looked:
-    """A file as a picture, or why it is none."""
+def look(file: File, pixels: int, how: Callable[..., Any] | None = None) -> Any:
+    """A file as a picture (`Looked`, or what another decoder makes of it), or why it is none."""
     try:
         with file.open() as stream:
-            return decode(stream, pixels)
+            return (how or decode)(stream, pixels)
     except Unusable as unusable:
         return str(unusable)
     except UnidentifiedImageError:
@@ -414,10 +414,30 @@ def prepared(path: Path, pixels: int, channels: int) -> torch.Tensor:
     Raises:
         Wrong: for a file that is no picture, or one of which no square can be made.
     """
-    found = look(on_disk(str(path)), pixels)
+    return _in_channels(_looked(path, pixels, decode)[0], channels)
+
+
+def fitted(path: Path, pixels: int, channels: int) -> tuple[torch.Tensor, tuple[float, float]]:
+    """A picture file in the left upper corner of a square, bytes (C, H, W), and by how much a pixel of that is larger than one
+    of the file, across and down.
+
+    Raises:
+        Wrong: for a file that is no picture, or one that is too small or too long.
+    """
+    (picture, (wide, high)), (across, down) = (found := _looked(path, pixels, decode_whole)), fitting(found[1], pixels)
+    return _in_channels(picture, channels), (wide / across, high / down)
+
+
+def _looked(path: Path, pixels: int, how: Callable[..., Any]) -> Any:
+    """What a decoder makes of a file, or one line that says why it makes nothing."""
+    found = look(on_disk(str(path)), pixels, how)
     if isinstance(found, str):
         raise Wrong("this picture cannot be used", got=f"{path}: {found}")
-    picture, _ = found
+    return found
+
+
+def _in_channels(picture: np.ndarray, channels: int) -> torch.Tensor:
+    """A picture (H, W, 4) as bytes (C, H, W)."""
     x_CHW = torch.from_numpy(picture).permute(2, 0, 1)
     if channels == 4:
         return x_CHW
@@ -433,21 +453,8 @@ def decode(stream: IO[bytes], pixels: int) -> tuple[np.ndarray, list[str]]:
     Raises:
         Unusable: for a picture without a usable square; others, as Pillow raises them, for a damaged one.
     """
-    remarks = []
     with Image.open(stream) as picture:
-        wide, high = picture.size
-        if wide * high > LARGEST:
-            raise Unusable(f"{wide:,}x{high:,} pixels: too large")
-        if min(wide, high) < SMALLEST:
-            raise Unusable(f"{wide:,}x{high:,} pixels: too small, a side has at least {SMALLEST}")
-        if max(wide, high) > LONGEST * min(wide, high):
-            raise Unusable(f"{wide:,}x{high:,} pixels: too long for a square")
-        if getattr(picture, "n_frames", 1) > 1:
-            remarks.append("animated, of which the first frame counts")
-            picture.seek(0)
-        picture.draft("RGB", (2 * pixels, 2 * pixels))  # a JPEG of a camera is decoded at a fraction of its size
-        turned = ImageOps.exif_transpose(picture)
-        whole = _eight_bits(turned)
+        whole, remarks = _whole(picture, pixels)
         side = min(whole.size)
         left, top = (whole.width - side) // 2, (whole.height - side) // 2
         if whole.width != whole.height:
@@ -456,9 +463,52 @@ def decode(stream: IO[bytes], pixels: int) -> tuple[np.ndarray, list[str]]:
         small = whole.resize((pixels, pixels), Image.Resampling.LANCZOS, box=box, reducing_gap=3.0)
         if side < pixels / 2:
             remarks.append("less than half as large, and blurred")
-    made = np.array(small)
-    made[..., :3] = np.minimum(made[..., :3], made[..., 3:])  # sharpening overshoots
-    return made, remarks
+    return _bounded(np.array(small)), remarks
+
+
+def decode_whole(stream: IO[bytes], pixels: int) -> tuple[np.ndarray, tuple[int, int]]:
+    """The whole of one picture in the left upper corner of a square, (H, W, 4) uint8, black and opaque beside it, and its
+    width and height as it is looked at; raises what `decode` does."""
+    with Image.open(stream) as picture:
+        wide, high = picture.size
+        turned = picture.getexif().get(0x0112, 1) >= 5  # EXIF's orientations 5 to 8 lie on their side
+        whole, _ = _whole(picture, pixels)
+        size = (high, wide) if turned else (wide, high)
+        inside = fitting(size, pixels)
+        small = whole.resize(inside, Image.Resampling.LANCZOS, reducing_gap=3.0)
+    square = np.zeros((pixels, pixels, 4), np.uint8)
+    square[..., 3] = 255
+    square[: inside[1], : inside[0]] = _bounded(np.array(small))
+    return square, size
+
+
+def fitting(size: tuple[int, int], pixels: int) -> tuple[int, int]:
+    """Width and height of a picture whose longer side is made of so many pixels."""
+    across, down = (max(1, round(side * pixels / max(size))) for side in size)
+    return across, down
+
+
+def _bounded(made: np.ndarray) -> np.ndarray:
+    """Colours no brighter than their alpha, in place: sharpening overshoots."""
+    made[..., :3] = np.minimum(made[..., :3], made[..., 3:])
+    return made
+
+
+def _whole(picture: Image.Image, pixels: int) -> tuple[Image.Image, list[str]]:
+    """An opened picture upright and in eight bits, and what should be said of it."""
+    remarks = []
+    wide, high = picture.size
+    if wide * high > LARGEST:
+        raise Unusable(f"{wide:,}x{high:,} pixels: too large")
+    if min(wide, high) < SMALLEST:
+        raise Unusable(f"{wide:,}x{high:,} pixels: too small, a side has at least {SMALLEST}")
+    if max(wide, high) > LONGEST * min(wide, high):
+        raise Unusable(f"{wide:,}x{high:,} pixels: too long for a square")
+    if getattr(picture, "n_frames", 1) > 1:
+        remarks.append("animated, of which the first frame counts")
+        picture.seek(0)
+    picture.draft("RGB", (2 * pixels, 2 * pixels))  # a JPEG of a camera is decoded at a fraction of its size
+    return _eight_bits(ImageOps.exif_transpose(picture)), remarks
 
 
 def _eight_bits(picture: Image.Image) -> Image.Image:

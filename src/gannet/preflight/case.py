@@ -199,6 +199,11 @@ class Case:
         return seen
 
 
+def foretold(loss: float, notes: dict[str, Any]) -> float:
+    """The part of a loss that `expect()` speaks of: a contest without its penalties, a heat map without its boxes."""
+    return float(notes.get("contest", notes.get("heat", loss)))
+
+
 def bare(argument: Any) -> Any:
     """A tensor without its graph, floats in float32; anything else as it is."""
     if not isinstance(argument, torch.Tensor):

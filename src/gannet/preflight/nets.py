@@ -12,9 +12,10 @@ from typing import Any
 import torch
 
 from gannet.objectives.classify import Classify
+from gannet.objectives.detect import Detect
 from gannet.objectives.gan import Gan
 from gannet.preflight import plain
-from gannet.preflight.case import Case, Finding, check, found, player_of, worst
+from gannet.preflight.case import Case, Finding, check, foretold, found, player_of, worst
 from gannet.training import checkpoint
 
 
@@ -33,8 +34,10 @@ def initial_loss(case: Case) -> Finding:
     for name in case.players():
         outputs.clear()
         loss, notes = case.loss(objective, name, case.batch(name, min(case.made.batch, 64)))  # penalties need gradients
-        contest = float(notes.get("contest", loss.detach()))  # penalties are apart
+        contest = foretold(loss.item(), notes)
         if name in expected:
+            if isinstance(objective, Detect):  # whose outputs begin at a prior: what counts is how far from that
+                outputs[:] = [o - o.mean((0, 2, 3), keepdim=True) for o in outputs]
             given = torch.cat([o.detach().float().flatten() for o in outputs]) if outputs else None
             findings[name] = plain.check_initial_loss(contest, expected[name], given)
         else:
@@ -263,7 +266,7 @@ def by_heart(
     plainly = torch.optim.Adam(player.net.parameters(), lr=1e-3)
     for _ in range(steps):
         loss, notes = case.turn(objective, name, batch, optimizer=plainly)
-        losses.append(float(notes.get("contest", loss)))
+        losses.append(foretold(loss, notes))
         learnt = share is not None and losses[-1] <= plain.target(losses[0], share)
         if learnt and float(notes.get("accuracy", 1)) == 1:
             break

@@ -1,0 +1,456 @@
+"""Pictures with boxes as people keep them: COCO's JSON files and YOLO's folders, read from a folder or zip, and written.
+
+    gallery = read("traffic", pixels=128)           # or traffic.zip
+    gallery.split("train"), gallery.split("test")
+
+COCO: one JSON file for each split, or one for all, anywhere in the folder, with `images`, `annotations` and `categories`; a
+picture is found by its path or its name. YOLO: a text file for each picture, of the same name, beside it or in `labels` where
+that lies in `images`; a line is a class number, then middle and sides as shares of the picture (or the corners of an outline);
+names of classes in data.yaml, or in classes.txt. Nothing is changed. What cannot be used is left out by name, with the reason.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any, TypeGuard
+
+import numpy as np
+import torch
+
+from gannet.data import pictures
+from gannet.data.boxes import Boxes
+from gannet.data.pictures import FEWEST, SPLITS, File, shown
+from gannet.errors import Wrong
+from gannet.files import write_bytes, write_json, write_text
+
+SMALLEST = 1.0  # pixels of a prepared box's sides: below, there is nothing to see
+LINES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
+OWN = "a folder or zip of somebody's own; the whole of each picture in a square"
+
+#: What lies in a picture: (class number, x0, y0, x1, y1) in pixels of the file, or in shares of it.
+Things = list[tuple[int, float, float, float, float]]
+
+
+@dataclass
+class Noted:
+    """What annotations say, before a picture is opened.
+
+    Attributes:
+        classes: names
+        things: for each picture's file, what is in it
+        sizes: width and height for which boxes in pixels hold; None for boxes in shares
+        splits: train or test, where the annotations say it
+        left_out: (file, reason)
+    """
+
+    classes: list[str]
+    things: dict[str, Things] = field(default_factory=dict)
+    sizes: dict[str, tuple[float, float] | None] = field(default_factory=dict)
+    splits: dict[str, str] = field(default_factory=dict)
+    left_out: list[tuple[str, str]] = field(default_factory=list)
+
+
+@dataclass
+class Annotated:
+    """Pictures that were read, with their boxes: what `data.boxes.Boxes` wants, and which of them are kept from training."""
+
+    name: str
+    whole: Boxes
+    test_N: torch.Tensor
+    left_out: list[list[str]]
+    notes: list[str]
+
+    def split(self, split: str) -> Boxes:
+        """The training or the test pictures."""
+        mine_N = self.test_N if split == "test" else ~self.test_N
+        whole = self.whole
+        held = whole.x_NCHW[mine_N], whole.boxes_NM4[mine_N], whole.kinds_NM[mine_N], whole.there_NM[mine_N]
+        digest = hashlib.sha256(b"".join(part.numpy().tobytes() for part in held))
+        digest.update(json.dumps(self.whole.classes).encode())
+        more: dict[str, Any] = {"sha256": digest.hexdigest()}
+        if split == "train":
+            more |= {"left_out": self.left_out, "notes": self.notes}
+        words: dict[str, Any] = {"name": self.name, "split": split, "licence": "its owner's", "source": OWN, "more": more}
+        return Boxes(*held, self.whole.classes, **words)
+
+
+def read(place: str | Path, pixels: int = 128, *, quiet: bool = False) -> Annotated:
+    """Read a folder or zip of pictures with boxes.
+
+    Args:
+        place: the folder or zip
+        pixels: of the squares that pictures are put into
+        quiet: say nothing on stderr
+
+    Raises:
+        Wrong: where there is no such place, no annotation, none that can be read, or too few usable pictures.
+    """
+    path = Path(place).expanduser()
+    if not path.exists():
+        raise Wrong("there is no such folder or zip", got=shown(str(place)), try_="the folder that holds pictures and boxes")
+    left_out: list[tuple[str, str]] = []
+    with pictures._files(path, left_out) as (files, others):
+        if not files:
+            raise Wrong("there is no picture here", got=shown(str(path)), try_="pictures, and their boxes as COCO or YOLO")
+        noted = _noted(path, files, others)
+        gallery = _gather(shown(path.stem if path.is_file() else path.name), files, noted, left_out, pixels)
+    if not quiet:
+        print(told(gallery), file=sys.stderr)
+    return gallery
+
+
+def told(gallery: Annotated) -> str:
+    """What a person should know before anything is trained on it."""
+    n, things = len(gallery.whole), int(gallery.whole.there_NM.sum())
+    counts = torch.bincount(gallery.whole.kinds_NM[gallery.whole.there_NM], minlength=len(gallery.whole.classes)).tolist()
+    few = ", ".join(f"{name} {count:,}" for name, count in zip(gallery.whole.classes[:8], counts, strict=False))
+    lines = [
+        f"{gallery.name}: {n:,} pictures, {int(gallery.test_N.sum()):,} of them kept from training; {things:,} boxes: {few}"
+    ]
+    lines[0] += "".join(f"; {note}" for note in gallery.notes)
+    if gallery.left_out:
+        lines.append(f"{gallery.name}: {len(gallery.left_out):,} left out:")
+        lines += [f"  {name}: {reason}" for name, reason in gallery.left_out[:8]]
+        if len(gallery.left_out) > 8:
+            lines.append(f"  and {len(gallery.left_out) - 8:,} more, all in the run's recipe.json")
+    return "\n".join(lines)
+
+
+def _noted(path: Path, files: list[File], others: list[File]) -> Noted:
+    """What the annotations say: COCO's where there are any, else YOLO's."""
+    lists, odd = [], []
+    for other in others:
+        if other.name.lower().endswith(".json"):
+            try:
+                found = json.loads(_text(other))
+            except Wrong as wrong:
+                odd.append(wrong)
+                continue
+            except ValueError as error:
+                odd.append(Wrong("this JSON file is damaged", got=f"{shown(other.name)}: {error}"))
+                continue
+            if isinstance(found, dict) and {"images", "annotations", "categories"} <= found.keys():
+                lists.append((other, found))
+    if lists:
+        return _of_coco(lists, files)
+    texts = {other.name: other for other in others if other.name.lower().endswith(".txt")}
+    names = {PurePosixPath(name).with_suffix("").as_posix() for name in texts}
+    if any(_beside(file.name) in names or _parallel(file.name) in names for file in files):
+        return _of_yolo(files, texts, others)
+    if odd:
+        raise odd[0]
+    hint = "COCO's JSON (images, annotations, categories), or a YOLO text file for each picture"
+    raise Wrong("there are pictures here and no boxes", got=shown(str(path)), try_=hint)
+
+
+def _text(file: File) -> str:
+    try:
+        with file.open() as stream:
+            return stream.read().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise Wrong("annotations must be UTF-8", got=shown(file.name), try_="saving it as UTF-8") from error
+    except Exception as error:  # of the system, or of a zip
+        raise Wrong("this file cannot be read", got=f"{shown(file.name)}: {shown(str(error))}") from error
+
+
+# ---------------------------------------------------------------------------------------------------------------- COCO
+
+
+def _of_coco(lists: Sequence[tuple[File, dict[str, Any]]], files: list[File]) -> Noted:
+    names: dict[Any, str] = {}
+    for file, found in lists:
+        for category in _rows(file, found, "categories", ("id", "name")):
+            known = names.setdefault(category["id"], str(category["name"]))
+            if known != str(category["name"]):
+                got = f"{shown(file.name)}: {category['id']} is {shown(known)} and {shown(str(category['name']))}"
+                raise Wrong("one category id has two names", got=got, try_="one list of categories for all splits")
+    if not names:
+        raise Wrong("there is no category in these annotations", got=shown(lists[0][0].name))
+    order = sorted(names, key=str) if not all(isinstance(key, int) for key in names) else sorted(names)
+    numbers = {key: i for i, key in enumerate(order)}
+    noted = Noted([shown(names[key]) for key in order])
+    find = pictures._finder([file.name for file in files], 0)
+    for file, found in lists:
+        mine: dict[Any, str] = {}
+        for image in _rows(file, found, "images", ("id", "file_name")):
+            word = str(image["file_name"])
+            fitting = find(word) or find(word.rsplit("/", 1)[-1])
+            near = [name for name in fitting if PurePosixPath(name).parts[:-1] == PurePosixPath(file.name).parts[:-1]]
+            fitting = near if len(near) == 1 else _in_split(fitting, file.name)
+            if len(fitting) != 1:
+                why = "no such file" if not fitting else f"{len(fitting)} files may be meant"
+                noted.left_out.append((word, f"{why}, though {shown(file.name)} names it"))
+                continue
+            (name,) = fitting
+            if name in noted.things:
+                noted.left_out.append((name, "named twice, of which the first counts"))
+                continue
+            mine[image["id"]] = name
+            noted.things[name] = []
+            wide, high = image.get("width"), image.get("height")
+            noted.sizes[name] = (float(wide), float(high)) if _number(wide) and _number(high) else (math.nan, math.nan)
+            if split := _split_of(file.name) or _split_of(name):
+                noted.splits[name] = split
+        for row in _rows(file, found, "annotations", ("image_id", "category_id")):
+            which = f"annotation {row.get('id', '?')} of {shown(file.name)}"
+            box = row.get("bbox")
+            if row["image_id"] not in mine:
+                noted.left_out.append((which, f"image {row['image_id']} is not there"))
+            elif row["category_id"] not in numbers:
+                noted.left_out.append((which, f"no category has the id {row['category_id']}"))
+            elif row.get("iscrowd"):
+                noted.left_out.append((which, "a crowd in one box"))
+            elif not isinstance(box, list) or len(box) != 4 or not all(map(_number, box)):
+                noted.left_out.append((which, f"no box of four numbers: {shown(str(box))[:60]}"))
+            else:
+                x, y, wide, high = map(float, box)
+                noted.things[mine[row["image_id"]]].append((numbers[row["category_id"]], x, y, x + wide, y + high))
+    return noted
+
+
+def _rows(file: File, found: dict[str, Any], key: str, needs: tuple[str, ...]) -> list[dict[str, Any]]:
+    rows = found[key]
+    if not isinstance(rows, list):
+        raise Wrong(f"{key} in a COCO file must be a list", got=f"{shown(file.name)}: {type(rows).__name__}")
+    for i, row in enumerate(rows):
+        if not isinstance(row, dict) or any(not isinstance(row.get(need), (str, int)) for need in needs):
+            raise Wrong(f"{key}[{i}] in a COCO file lacks {' or '.join(needs)}", got=f"{shown(file.name)}: {str(row)[:80]}")
+    return rows
+
+
+def _number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _split_of(name: str) -> str | None:
+    """train or test, where a folder or the file's name says so: train/, images/val2017/, instances_val2017.json."""
+    for part in PurePosixPath(name.lower()).parts:
+        for word in PurePosixPath(part).stem.replace("-", "_").replace(".", "_").split("_"):
+            if (split := SPLITS.get(word.rstrip("0123456789"))) is not None:
+                return split
+    return None
+
+
+def _in_split(names: list[str], beside: str) -> list[str]:
+    """Of several files those of the split that the annotation file is of."""
+    if len(names) < 2:
+        return names
+    return [name for name in names if _split_of(name) == _split_of(beside)]
+
+
+# ---------------------------------------------------------------------------------------------------------------- YOLO
+
+
+def _beside(name: str) -> str:
+    return PurePosixPath(name).with_suffix("").as_posix()
+
+
+def _parallel(name: str) -> str:
+    """The last folder called images, called labels instead."""
+    parts = list(PurePosixPath(name).with_suffix("").parts)
+    for i in range(len(parts) - 2, -1, -1):
+        if parts[i].lower() == "images":
+            parts[i] = "labels"
+            break
+    return PurePosixPath(*parts).as_posix()
+
+
+def _of_yolo(files: list[File], texts: dict[str, File], others: list[File]) -> Noted:
+    names = _names(others)
+    labels = {PurePosixPath(name).with_suffix("").as_posix(): text for name, text in texts.items()}
+    noted, most = Noted(names), -1
+    for file in files:
+        text = labels.get(_parallel(file.name)) or labels.get(_beside(file.name))
+        noted.things[file.name], noted.sizes[file.name] = [], None
+        if (split := _split_of(file.name)) is not None:
+            noted.splits[file.name] = split
+        if text is None:
+            continue  # a picture with nothing in it needs no file
+        try:
+            lines = _text(text).splitlines()
+        except Wrong as wrong:
+            noted.left_out.append((text.name, str(wrong)))
+            del noted.things[file.name], noted.sizes[file.name]
+            continue
+        for number, line in enumerate(lines, 1):
+            words = line.split()
+            if not words:
+                continue
+            which = f"{shown(text.name)}, line {number}"
+            try:
+                kind, values = int(words[0]), [float(word) for word in words[1:]]
+            except ValueError:
+                noted.left_out.append((which, f"no class number and shares: {shown(line)[:60]}"))
+                continue
+            if not all(map(math.isfinite, values)) or not (len(values) == 4 or (len(values) >= 6 and len(values) % 2 == 0)):
+                noted.left_out.append((which, f"{len(values)} shares instead of 4, or of pairs of an outline"))
+            elif kind < 0 or (names and kind >= len(names)):
+                noted.left_out.append((which, f"no class has the number {kind}"))
+            else:
+                if len(values) == 4:
+                    x, y, wide, high = values
+                    ends = (x - wide / 2, y - high / 2, x + wide / 2, y + high / 2)
+                else:
+                    ends = (min(values[::2]), min(values[1::2]), max(values[::2]), max(values[1::2]))
+                noted.things[file.name].append((kind, *ends))
+                most = max(most, kind)
+    if not names:
+        noted.classes = [str(i) for i in range(most + 1)]
+    return noted
+
+
+def _names(others: list[File]) -> list[str]:
+    """Names of YOLO's classes; none where no file tells them."""
+    import yaml
+
+    for other in others:
+        last = PurePosixPath(other.name).name.lower()
+        if last in LINES:
+            try:
+                names = (yaml.safe_load(_text(other)) or {}).get("names")
+            except (yaml.YAMLError, AttributeError) as error:
+                raise Wrong("this list of classes is no YAML", got=shown(other.name)) from error
+            if isinstance(names, dict) and all(names.get(i) is not None for i in range(len(names))):
+                names = [names[i] for i in range(len(names))]
+            if not isinstance(names, list) or not names:
+                raise Wrong("this file names no classes", got=shown(other.name), try_="names: [cat, dog]")
+            return [shown(str(name)) for name in names]
+        if last in ("classes.txt", "obj.names"):
+            return [shown(line.strip()) for line in _text(other).splitlines() if line.strip()]
+    return []
+
+
+# --------------------------------------------------------------------------------------------------------- the pictures
+
+
+def _gather(name: str, files: list[File], noted: Noted, left_out: list[tuple[str, str]], pixels: int) -> Annotated:
+    out, notes = [*left_out, *noted.left_out], Counter[str]()
+    made: list[np.ndarray] = []
+    kept: list[tuple[str, str]] = []
+    held: list[list[tuple[int, list[float]]]] = []
+    for file in files:
+        if file.name not in noted.things:
+            out.append((file.name, "the annotations do not name it"))
+            continue
+        found = pictures.look(file, pixels, pictures.decode_whole)
+        if isinstance(found, str):
+            out.append((file.name, found))
+            continue
+        picture, (wide, high) = found
+        meant = noted.sizes[file.name]
+        if meant is not None and not any(map(math.isnan, meant)) and meant != (wide, high):
+            out.append((file.name, f"{wide}x{high} pixels, though its boxes are for {meant[0]:g}x{meant[1]:g}"))
+            continue
+        across, down = pictures.fitting((wide, high), pixels)
+        times = (across, down) if meant is None else (across / wide, down / high)
+        boxes = []
+        for kind, *ends in noted.things[file.name]:
+            box = [ends[i] * times[i % 2] for i in range(4)]
+            inside = [min(max(box[i], 0.0), (across, down)[i % 2]) for i in range(4)]
+            if ends[2] <= ends[0] or ends[3] <= ends[1]:
+                out.append((file.name, f"a box without an area: {', '.join(f'{v:g}' for v in ends)}"))
+            elif inside[2] <= inside[0] or inside[3] <= inside[1]:
+                out.append((file.name, f"a box outside the picture: {', '.join(f'{v:g}' for v in ends)}"))
+            elif min(inside[2] - inside[0], inside[3] - inside[1]) < SMALLEST:
+                notes[f"boxes under a pixel at {pixels} pixels left out"] += 1
+            else:
+                notes["boxes reached over the edge and were cut there"] += any(
+                    abs(a - b) > 0.5 for a, b in zip(box, inside, strict=True)
+                )
+                boxes.append((kind, inside))
+        made.append(picture)
+        kept.append((file.name, hashlib.sha256(picture.tobytes()).hexdigest()))
+        held.append(boxes)
+    told_out = [[shown(one), shown(why)] for one, why in sorted(out)]
+    things = sum(map(len, held))
+    if len(made) < FEWEST or not things:
+        why = f"; left out: {told_out[0][0]} ({told_out[0][1]})" if told_out else ""
+        more = f" and {len(told_out) - 1} more" if len(told_out) > 1 else ""
+        what = f"{len(made)} usable pictures with {things} boxes are too few to learn from{why}{more}"
+        raise Wrong(what, got=name, try_=f"at least {FEWEST} pictures, and boxes in them")
+    most = max(1, *(len(boxes) for boxes in held))
+    boxes_NM4, kinds_NM = torch.zeros(len(made), most, 4), torch.zeros(len(made), most, dtype=torch.int64)
+    there_NM = torch.zeros(len(made), most, dtype=torch.bool)
+    for i, boxes in enumerate(held):
+        for m, (kind, box) in enumerate(boxes):
+            boxes_NM4[i, m], kinds_NM[i, m], there_NM[i, m] = torch.tensor(box), kind, True
+    x_NCHW = pictures._channels(np.stack(made))[:, :3].contiguous()
+    test = _held_out(kept, noted.splits, there_NM)
+    words = [f"{count:,} {what}" for what, count in sorted(notes.items()) if count]
+    return Annotated(name, Boxes(x_NCHW, boxes_NM4, kinds_NM, there_NM, noted.classes, name=name), test, told_out, words)
+
+
+def _held_out(kept: list[tuple[str, str]], splits: dict[str, str], there_NM: torch.Tensor) -> torch.Tensor:
+    """Which pictures are kept from training: those of the test split where there are two, else one in ten by its own hash."""
+    said = [splits.get(name) for name, _ in kept]
+    if {"train", "test"} <= set(said):
+        test = [one == "test" for one in said]
+    else:
+        test = [int(digest[:8], 16) % pictures.HELD_OUT == 0 for _, digest in kept]
+    test_N = torch.tensor(test)
+    with_N = there_NM.any(1)
+    for want, side in ((True, test_N), (False, ~test_N)):
+        if not (side & with_N).any():  # either side has something to find
+            spare_N = with_N & ~side
+            test_N[spare_N.nonzero().flatten()[:1]] = want
+    return test_N
+
+
+# ------------------------------------------------------------------------------------------------------------- writing
+
+
+def write_coco(data: Boxes, folder: Path) -> Path:
+    """Write pictures as PNGs and their boxes as COCO's JSON; returns the JSON file."""
+    n, p = len(data.x_NCHW), data.pixels
+    _write_pictures(data, folder / "images")
+    rows = []
+    for number, (i, m) in enumerate(data.there_NM.nonzero().tolist(), 1):
+        x0, y0, x1, y1 = data.boxes_NM4[i, m].tolist()
+        box = {"bbox": [x0, y0, x1 - x0, y1 - y0], "area": (x1 - x0) * (y1 - y0), "iscrowd": 0}
+        rows.append({"id": number, "image_id": i, "category_id": int(data.kinds_NM[i, m]) + 1, **box})
+    path = folder / "annotations.json"
+    write_json(
+        path,
+        {
+            "info": {"description": data.name, "licence": data.licence},
+            "images": [{"id": i, "file_name": f"images/{i:06d}.png", "width": p, "height": p} for i in range(n)],
+            "categories": [{"id": k, "name": name} for k, name in enumerate(data.classes, 1)],
+            "annotations": rows,
+        },
+    )
+    return path
+
+
+def write_yolo(data: Boxes, folder: Path) -> Path:
+    """Write pictures as PNGs, a text file of boxes for each, and data.yaml; returns that."""
+    import yaml
+
+    _write_pictures(data, folder / "images")
+    for i in range(len(data.x_NCHW)):
+        lines = []
+        for m in data.there_NM[i].nonzero().flatten().tolist():
+            x0, y0, x1, y1 = (data.boxes_NM4[i, m] / data.pixels).tolist()
+            lines.append(f"{int(data.kinds_NM[i, m])} {(x0 + x1) / 2:.6f} {(y0 + y1) / 2:.6f} {x1 - x0:.6f} {y1 - y0:.6f}\n")
+        write_text(folder / "labels" / f"{i:06d}.txt", "".join(lines))
+    path = folder / "data.yaml"
+    write_text(path, yaml.safe_dump({"train": "images", "val": "images", "names": dict(enumerate(data.classes))}))
+    return path
+
+
+def _write_pictures(data: Boxes, folder: Path) -> None:
+    import io
+
+    from PIL import Image
+
+    for i, x_CHW in enumerate(data.x_NCHW):
+        x_HWC = x_CHW.permute(1, 2, 0).contiguous().numpy()
+        buffer = io.BytesIO()
+        Image.fromarray(x_HWC[..., 0] if x_HWC.shape[2] == 1 else x_HWC).save(buffer, format="PNG")
+        write_bytes(folder / f"{i:06d}.png", buffer.getvalue())

@@ -1,0 +1,151 @@
+"""What a finished net says of pictures: classes, or boxes.
+
+A file that cannot be used gets {"file", "wrong"} in its place, so that it leaves the others their answers.
+"""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+
+from gannet.data import images
+from gannet.data.pictures import fitted, prepared
+from gannet.errors import Wrong
+from gannet.evaluation.boxes import boxed
+from gannet.files import write_bytes, write_json, write_text
+
+Pictures = str | Path | Sequence[str | Path] | np.ndarray
+
+
+def tell(objective: Any, facts: dict[str, Any], trained: dict[str, Any], pictures: Pictures, least: float | None = None) -> Any:
+    """What a net says of each picture, a dictionary each.
+
+    Args:
+        objective: the finished net's, with `logits` or `boxes`
+        facts: of its training data
+        trained: what the run remembers of its end: a temperature, a threshold
+        pictures: files; or bytes (N, H, W, C) of the run's size
+        least: chance from which a box is told; without, the threshold that was chosen when it was trained
+
+    Raises:
+        Wrong: for an array of another shape.
+    """
+    if isinstance(pictures, (str, Path)):
+        pictures = [pictures]
+    if not len(pictures):
+        return []
+    pixels, channels = facts["pixels"], facts["channels"]
+    sees = hasattr(objective, "boxes")
+    answers: list[dict[str, Any]] = []
+    read: list[torch.Tensor] = []
+    sizes: list[tuple[float, float]] = []
+    if isinstance(pictures, np.ndarray):
+        if pictures.dtype != np.uint8 or pictures.shape[1:] != (pixels, pixels, channels):
+            needs = f"bytes (N, {pixels}, {pixels}, {channels})"
+            raise Wrong("pictures as an array must have the run's size", got=f"{pictures.shape} {pictures.dtype}", try_=needs)
+        read = list(images.times_alpha(torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous()))
+        answers, sizes = [{} for _ in pictures], [(1.0, 1.0)] * len(pictures)
+    else:
+        for file in pictures:
+            answers.append({"file": str(file)})
+            try:
+                if sees:
+                    x_CHW, scale = fitted(Path(file), pixels, channels)
+                    sizes.append(scale)
+                else:
+                    x_CHW = prepared(Path(file), pixels, channels)
+                read.append(x_CHW)
+            except Wrong as wrong:
+                answers[-1]["wrong"] = wrong.got or str(wrong)
+    usable = [answer for answer in answers if "wrong" not in answer]
+    if usable and sees:
+        from_on = float(trained.get("threshold", 0.3)) if least is None else least
+        _boxes(objective, facts["classes"], torch.stack(read), sizes, from_on, usable)
+    elif usable:
+        _classes(objective, facts["classes"], torch.stack(read), trained.get("temperature", 1.0), usable)
+    return answers
+
+
+def _classes(objective: Any, names: list[str], x_NCHW: torch.Tensor, warm: float, answers: list[dict[str, Any]]) -> None:
+    """Adds "class", "chance" and "chances", likeliest first."""
+    for answer, p_K in zip(answers, (objective.logits(x_NCHW) / warm).softmax(1), strict=True):
+        chances = {names[i]: round(float(p_K[i]), 6) for i in p_K.argsort(descending=True).tolist()}
+        first = next(iter(chances))
+        answer |= {"class": first, "chance": chances[first], "chances": chances}
+
+
+def _boxes(
+    objective: Any,
+    names: list[str],
+    x_NCHW: torch.Tensor,
+    scales: list[tuple[float, float]],
+    least: float,
+    answers: list[dict[str, Any]],
+) -> None:
+    """Adds "boxes", each with "class", "chance" and "box": x0, y0, x1, y1 in pixels of the file, likeliest first."""
+    told = objective.boxes(x_NCHW)
+    for i, (answer, (wide, high)) in enumerate(zip(answers, scales, strict=True)):
+        are = told.chance_NQ[i] >= least
+        boxes_Q4 = told.boxes_NQ4[i, are] * torch.tensor([wide, high, wide, high])
+        each = zip(boxes_Q4.tolist(), told.kinds_NQ[i, are].tolist(), told.chance_NQ[i, are].tolist(), strict=True)
+        answer["boxes"] = [
+            {"class": names[kind], "chance": round(chance, 4), "box": [round(v, 1) for v in box]} for box, kind, chance in each
+        ]
+
+
+def in_words(answer: dict[str, Any], top: int = 3) -> str:
+    """An answer in a line: the likeliest classes, or how many things of which class, and where the surest are."""
+    if "boxes" not in answer:
+        return ", ".join(f"{name} {chance:.1%}" for name, chance in list(answer["chances"].items())[:top])
+    things = answer["boxes"]
+    counts = Counter(thing["class"] for thing in things)
+    many = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
+    surest = "; ".join(f"{t['class']} {t['chance']:.0%} at {' '.join(f'{v:.0f}' for v in t['box'])}" for t in things[:top])
+    return f"{len(things)} things ({many}); {surest}" if things else "nothing"
+
+
+def boxes_into(answers: Sequence[dict[str, Any]], classes: list[str], folder: Path) -> list[Path]:
+    """Write a detector's answers about files: each picture with its boxes, coco.json, and labels/ with YOLO's lines.
+
+    Returns:
+        the files, pictures first; none where nothing was looked for
+    """
+    answers = [answer for answer in answers if "boxes" in answer]
+    if not answers:
+        return []
+    paths, images_, rows, taken = [], [], [], Counter[str]()
+    for number, answer in enumerate(answers):
+        stem = Path(answer["file"]).stem
+        taken[stem] += 1
+        stem += f"-{taken[stem]}" if taken[stem] > 1 else ""  # two files of one name, of different folders
+        with Image.open(answer["file"]) as opened:
+            picture = ImageOps.exif_transpose(opened).convert("RGB")
+        wide, high = picture.size
+        kinds = [classes.index(thing["class"]) for thing in answer["boxes"]]
+        ends = [thing["box"] for thing in answer["boxes"]]
+        chances = torch.tensor([thing["chance"] for thing in answer["boxes"]])
+        drawn = boxed(picture, torch.tensor(ends).view(-1, 4), torch.tensor(kinds), chances, classes)
+        buffer = io.BytesIO()
+        drawn.save(buffer, format="PNG")
+        paths.append(folder / f"{stem}.png")
+        write_bytes(paths[-1], buffer.getvalue())
+        images_.append({"id": number, "file_name": Path(answer["file"]).name, "width": wide, "height": high})
+        lines = []
+        for thing, kind in zip(answer["boxes"], kinds, strict=True):
+            x0, y0, x1, y1 = thing["box"]
+            shape = {"bbox": [x0, y0, round(x1 - x0, 1), round(y1 - y0, 1)], "area": round((x1 - x0) * (y1 - y0), 1)}
+            more = {"category_id": kind + 1, "score": thing["chance"], "iscrowd": 0}
+            rows.append({"id": len(rows) + 1, "image_id": number, **shape, **more})
+            shares = (x0 + x1) / 2 / wide, (y0 + y1) / 2 / high, (x1 - x0) / wide, (y1 - y0) / high
+            lines.append(f"{kind} {' '.join(f'{share:.6f}' for share in shares)}\n")
+        write_text(folder / "labels" / f"{stem}.txt", "".join(lines))
+    categories = [{"id": k, "name": name} for k, name in enumerate(classes, 1)]
+    write_json(folder / "coco.json", {"images": images_, "categories": categories, "annotations": rows})
+    return [*paths, folder / "coco.json"]
