@@ -40,6 +40,7 @@ PATH = 64  # points between nothing and the picture that gradients are integrate
 PART = 512  # pictures that go through a net at once
 AMONG = 5_000  # training pictures that the nearest ones are looked for in, at most
 NEAR = 6  # of them are shown
+AMBER, RED, BLUE = (1.0, 0.7, 0.1), (1.0, 0.25, 0.15), (0.2, 0.5, 1.0)  # of maps without signs; for, and against
 
 #: pictures (N, C, H, W) in [-1, 1], classes (N,) or None -> a number for each, (N,)
 Score = Callable[[torch.Tensor, torch.Tensor | None], torch.Tensor]
@@ -414,11 +415,10 @@ def drawn(found: _Found) -> np.ndarray:
     show(grid[0, 0], found.x_1CHW[0], said if kind in (None, report.get("class")) else f"{said}\nexplained: {kind}")
     for axes, (name, map_HW) in zip(grid[0, 1:], found.maps.items(), strict=False):
         numbers = report["maps"][name]
-        show(axes, found.x_1CHW[0], f"{name}\n−{numbers['deletion']:.2f} +{numbers['insertion']:.2f}")
-        most = float(map_HW.abs().max()) or 1.0
-        both = bool((map_HW < 0).any())
-        opaque = (map_HW.abs() / most).clamp(0, 1).sqrt().numpy() * 0.85
-        axes.imshow(map_HW.numpy(), cmap="bwr" if both else "inferno", vmin=-most if both else 0, vmax=most, alpha=opaque)
+        show(axes, found.x_1CHW[0] // 2, f"{name}\n−{numbers['deletion']:.2f} +{numbers['insertion']:.2f}")  # darker
+        size = (map_HW.abs() / map_HW.abs().max().clamp(min=1e-12)).sqrt().numpy()
+        paint = np.where((map_HW.numpy() < 0)[..., None], BLUE, RED if bool((map_HW < 0).any()) else AMBER)
+        axes.imshow(np.concatenate([paint, size[..., None]], -1))
     for axes, x_CHW, line in zip(grid[-1] if near else (), found.near_NCHW, near, strict=False):
         show(axes, x_CHW, line)
     floor = report["floors"]["random"]
