@@ -416,8 +416,9 @@ def drawn(found: _Found) -> np.ndarray:
     for axes, (name, map_HW) in zip(grid[0, 1:], found.maps.items(), strict=False):
         numbers = report["maps"][name]
         show(axes, found.x_1CHW[0] // 2, f"{name}\n−{numbers['deletion']:.2f} +{numbers['insertion']:.2f}")  # darker
-        size = (map_HW.abs() / map_HW.abs().max().clamp(min=1e-12)).sqrt().numpy()
-        paint = np.where((map_HW.numpy() < 0)[..., None], BLUE, RED if bool((map_HW < 0).any()) else AMBER)
+        both = bool((map_HW < 0).any())
+        size = (map_HW.abs() / map_HW.abs().max().clamp(min=1e-12)).pow(0.5 if both else 1).numpy()
+        paint = np.where((map_HW.numpy() < 0)[..., None], BLUE, RED if both else AMBER)
         axes.imshow(np.concatenate([paint, size[..., None]], -1))
     for axes, x_CHW, line in zip(grid[-1] if near else (), found.near_NCHW, near, strict=False):
         show(axes, x_CHW, line)
