@@ -218,6 +218,10 @@ def test_a_critic_and_anything_else_that_scores(batch: tuple[torch.Tensor, torch
     left = explain.Target(lambda x, y: x[:, :, :, :6].mean((1, 2, 3)))  # looks at the left half
     heat = explain.maps(left, x, None, "saliency")
     assert (heat[:, :, :6] > 0).all() and (heat[:, :, 6:] == 0).all()
+    found, made = explain.measure(left, x[:1], None)  # as it will be of a box, or of two faces
+    assert list(made) == ["saliency", "integrated"] and made["saliency"].shape == (12, 12)
+    assert found["maps"]["integrated"]["gap"] == pytest.approx(0, abs=1e-5)
+    assert found["maps"]["saliency"].keys() == {"deletion", "insertion"} and found["floors"].keys() >= {"random", "ink"}
     with pytest.raises(Wrong, match="residual stage"):
         explain.maps(left, x, None, "gradcam")
     with pytest.raises(Wrong, match="no such method"):

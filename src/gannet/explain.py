@@ -241,6 +241,57 @@ def guided() -> Iterator[None]:
         yield
 
 
+def measure(
+    target: Target,
+    x_1CHW: torch.Tensor,
+    y_1: torch.Tensor | None,
+    method: str = "all",
+    *,
+    chance: explanations.Score | None = None,
+    stage: str | None = None,
+    seed: int = 0,
+) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """Maps of one picture, whatever scores it, and what they are worth.
+
+    Args:
+        target: the score that is explained
+        x_1CHW: the picture in [-1, 1]
+        y_1: its class, or None where the score knows none
+        method: one of METHODS, or all: the first three, without Grad-CAM where there are no stages
+        chance: what is followed while pixels go and come, of any number of pictures; otherwise the score itself
+        stage: Grad-CAM's; otherwise the last
+        seed: of the random orders
+
+    Returns:
+        {"maps": {method: {"deletion", "insertion": areas, integrated's "gap" "of" what, gradcam's "stage"}}, "floors"}, and
+        the maps (H, W) by method
+    """
+    wanted = [name for name in METHODS[:3] if name != "gradcam" or target.stages] if method == "all" else [method]
+
+    def score(x_NCHW: torch.Tensor) -> torch.Tensor:
+        return target.score(x_NCHW, None if y_1 is None else y_1.expand(len(x_NCHW)))
+
+    made: dict[str, torch.Tensor] = {}
+    told: dict[str, dict[str, Any]] = {name: {} for name in wanted}
+    for name in wanted:
+        if name == "integrated":
+            made[name], gap_1 = integrated(target, x_1CHW, y_1)
+            with torch.no_grad():
+                whole = score(x_1CHW) - score(torch.full_like(x_1CHW, EMPTY))
+            told[name] = {"gap": float(gap_1), "of": float(whole)}
+        else:
+            made[name] = maps(target, x_1CHW, y_1, name, stage=stage)
+            if name == "gradcam":
+                told[name] = {"stage": stage or list(target.stages)[-1]}
+    found = explanations.areas(chance or score, x_1CHW, made, seed=seed)
+    summed = {way: explanations.summary(way, one) for way, one in found.items()}
+    for name in wanted:
+        told[name] |= {way: summed[way][name]["area"] for way in summed}
+    floors: dict[str, Any] = {"random": {way: summed[way]["random"] for way in summed}}
+    floors |= {name: {way: summed[way][name]["area"] for way in summed} for name in ("centre", "ink")}
+    return {"maps": told, "floors": floors}, {name: one[0].cpu() for name, one in made.items()}
+
+
 # ------------------------------------------------------------------------------------------------------------- of a run
 
 
@@ -331,38 +382,17 @@ def _explain(
     with torch.no_grad():
         report["logit"] = float(target.score(x_NCHW, y_N))
 
-    wanted = [name for name in METHODS[:3] if name != "gradcam" or target.stages] if method == "all" else [method]
-    made: dict[str, torch.Tensor] = {}
-    told_of: dict[str, dict[str, Any]] = {name: {} for name in wanted}
-    for name in wanted:
-        if name == "integrated":
-            made[name], gap_N = integrated(target, x_NCHW, y_N)
-            with torch.no_grad():
-                whole = report["logit"] - float(target.score(torch.full_like(x_NCHW, EMPTY), y_N))
-            told_of[name] = {"gap": float(gap_N), "of": whole}
-        else:
-            made[name] = maps(target, x_NCHW, y_N, name, stage=stage)
-            if name == "gradcam":
-                told_of[name] = {"stage": stage or list(target.stages)[-1]}
-
-    def score(x: torch.Tensor) -> torch.Tensor:
-        if not tells:
-            return target.score(x, y_N)
+    def chance(x: torch.Tensor) -> torch.Tensor:
         return (net(x).float() / warm).softmax(1)[:, kind]
 
-    found = explanations.areas(score, x_NCHW, made, seed=seed)
-    summed = {way: explanations.summary(way, one) for way, one in found.items()}
-    for name in wanted:
-        told_of[name] |= {way: summed[way][name]["area"] for way in summed}
-    floors: dict[str, Any] = {"random": {way: summed[way]["random"] for way in summed}}
-    floors |= {name: {way: summed[way][name]["area"] for way in summed} for name in ("centre", "ink")}
-    report |= {"maps": told_of, "floors": floors}
+    measured, made = measure(target, x_NCHW, y_N, method, chance=chance if tells else None, stage=stage, seed=seed)
+    report |= measured
     report["areas"] = (
         f"under the {'chance' if tells else 'logit'} while pixels go (deletion: lower) or come (insertion: higher)"
     )
     report["nearest"], near_NCHW = _nearest(run, target, x_NCHW, offline, trust)
     near = [f"{one.get('class', '')}\n{one['distance']:.2f}".strip() for one in report["nearest"].get("examples", [])]
-    return _Found(report, bytes_1CHW, {name: one[0].cpu() for name, one in made.items()}, near_NCHW, near)
+    return _Found(report, bytes_1CHW, made, near_NCHW, near)
 
 
 def _nearest(run: Run, target: Target, x_NCHW: torch.Tensor, offline: bool, trust: bool) -> tuple[dict[str, Any], torch.Tensor]:
