@@ -400,8 +400,8 @@ def checked(net: nn.Module, x: torch.Tensor, y: torch.Tensor) -> dict[str, dict[
 def test_the_sanity_check_of_adebayo_et_al() -> None:
     """Gradients and Grad-CAM are of the net; guided backpropagation of the picture, until the first convolution goes.
 
-    Measured with three seeds at trunk.0.0, where all but the stem is thrown together: signed rank correlation 0.68 to 0.71 for
-    guided, within 0.04 of 0 for the gradient, -0.02 to 0.15 for Grad-CAM (docs/explain.md).
+    Measured with three seeds at trunk.0.0, where all but the stem is thrown together: signed rank correlation 0.67 ± 0.02 for
+    guided, 0.00 ± 0.02 for the gradient, 0.13 ± 0.08 for Grad-CAM (docs/explain.md).
     """
     torch.manual_seed(0)
     net, x, y, right = learnt(ResNet(1, 10, depth=18, stem="small", width=8), 24)
@@ -418,7 +418,7 @@ def test_the_sanity_check_of_adebayo_et_al() -> None:
 
 
 def test_in_pre_activated_nets_guided_backpropagation_changes_too() -> None:
-    """Their shortcuts have no rectifier that could be guided: the gradient goes by it with its sign (docs/explain.md)."""
+    """Their shortcuts have no rectifier that could be guided, which is a part of the reason (docs/explain.md)."""
     torch.manual_seed(0)
     net, x, y, right = learnt(Classifier(24, 1, 10, widths=(16, 32, 64), blocks=2), 24)
     assert right > 0.8
