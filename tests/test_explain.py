@@ -494,6 +494,8 @@ def test_explaining_a_critic(drawing: Path, apart: Path) -> None:
         assert report["logit"] == pytest.approx(float(loaded.objective.rate(x, torch.tensor([0]))), abs=1e-5)
     assert "chance" not in report and report["explained"] == "across" and "no features" in report["nearest"]["left_out"]
     assert (apart / "out" / "explain.png").is_file()
+    with pytest.raises(Wrong, match="cannot be compared"):
+        explain.explain(loaded, "bar.png")
 
 
 def test_data_that_cannot_be_had_are_left_out_with_a_word(trained: Path, apart: Path, monkeypatch: pytest.MonkeyPatch) -> None:

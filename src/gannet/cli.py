@@ -353,7 +353,8 @@ def explain(words: list[str]) -> None:
         Args:
             run: the run folder
             file: a picture; the middle square of it is looked at
-            label: the class whose score is explained, by name or number; otherwise what the net takes the picture for
+            label: the class whose score is explained, by name or number; otherwise what the net takes the picture
+                for; a critic that has learnt classes must be told one
             method: all is the first three; guided draws edges whatever the net knows, and is there to be compared with
             stage: of Grad-CAM, as in --stage 'stage 2'; otherwise the last
             out: folder to write into; otherwise RUN/explained

@@ -76,7 +76,6 @@ def of_net(net: nn.Module) -> Target:
             raise ValueError("which class's logit? y_N is None")
         return said.float().gather(1, y_N[:, None])[:, 0]
 
-    # A module of its own rather than a closure, so that `features` and `stages` belong to this very net.
     return Target(score, stages(net), spare if isinstance(spare, int) else 0, features)
 
 
@@ -318,8 +317,8 @@ def explain_into(run: Run, file: str | Path, folder: str | Path, **words: Any) -
         run: that tells classes apart, or that has a critic
         file: a picture, made square as the training pictures were
         folder: to write into
-        words: label (the class whose score is explained; otherwise what the net takes the picture for, and of a critic the
-            class under which it rates the picture highest), method (one of METHODS, or all: the first three), stage
+        words: label (the class whose score is explained; otherwise what the net takes the picture for; a critic that
+            has learnt classes must be told one), method (one of METHODS, or all: the first three), stage
             (Grad-CAM's), offline (never touch the network), trust (run the folder's own recipe.py), seed (of random orders)
 
     Returns:
@@ -370,11 +369,11 @@ def _explain(
             report |= {"class": run.classes[told], "chance": round(float(p_K[told]), 6)}
             report |= {"explained": run.classes[kind], "chance_of_it": round(float(p_K[kind]), 6), "of": "a class's logit"}
         elif run.classes:
-            many = torch.arange(len(run.classes), device=x_NCHW.device)
-            rated_K = run.objective.rate(x_NCHW.expand(len(many), -1, -1, -1), many)
-            kind = int(rated_K.argmax()) if asked is None else asked
+            if asked is None:  # pairs are of one class: what the critic adds to all of a class means nothing
+                what = "a critic's logits under two classes cannot be compared, so one has to be named"
+                raise Wrong(what, try_=f"--class {run.classes[0]}", usage=True)
+            kind, warm = asked, 1.0
             report |= {"explained": run.classes[kind], "of": "the critic's logit: how real, under this class"}
-            warm = 1.0
         else:
             kind, warm = None, 1.0
             report |= {"of": "the critic's logit: how real; it counts beside other pictures' alone"}
@@ -445,7 +444,7 @@ def drawn(found: _Found) -> np.ndarray:
     show(grid[0, 0], found.x_1CHW[0], said if kind in (None, report.get("class")) else f"{said}\nexplained: {kind}")
     for axes, (name, map_HW) in zip(grid[0, 1:], found.maps.items(), strict=False):
         numbers = report["maps"][name]
-        show(axes, found.x_1CHW[0] // 2, f"{name}\n−{numbers['deletion']:.2f} +{numbers['insertion']:.2f}")  # darker
+        show(axes, found.x_1CHW[0] // 2, f"{name}\n↓ {numbers['deletion']:.2f}  ↑ {numbers['insertion']:.2f}")  # darker
         both = bool((map_HW < 0).any())
         size = (map_HW.abs() / map_HW.abs().max().clamp(min=1e-12)).pow(0.5 if both else 1).numpy()
         paint = np.where((map_HW.numpy() < 0)[..., None], BLUE, RED if both else AMBER)
@@ -453,8 +452,8 @@ def drawn(found: _Found) -> np.ndarray:
     for axes, x_CHW, line in zip(grid[-1] if near else (), found.near_NCHW, near, strict=False):
         show(axes, x_CHW, line)
     floor = report["floors"]["random"]
-    under = f"area under deletion (−, low) and insertion (+, high); random: −{floor['deletion']['area']:.2f} "
-    under += f"+{floor['insertion']['area']:.2f}" + ("; below: the nearest training pictures" if near else "")
+    under = f"area under deletion (↓, low) and insertion (↑, high); random order: ↓ {floor['deletion']['area']:.2f}  "
+    under += f"↑ {floor['insertion']['area']:.2f}" + ("; below: the nearest training pictures" if near else "")
     figure.supxlabel(under, fontsize=7)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
