@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from gannet import explain as explain
     from gannet import preflight as preflight
     from gannet.errors import Wrong as Wrong
     from gannet.objectives import Player as Player
@@ -26,13 +27,13 @@ _HOMES = {
     "load": "gannet.run",
     "train": "gannet.run",
 }
-__all__ = ["Player", "Recipe", "Run", "Wrong", "__version__", "evaluate", "load", "preflight", "train"]
+__all__ = ["Player", "Recipe", "Run", "Wrong", "__version__", "evaluate", "explain", "load", "preflight", "train"]
 
 
 def __getattr__(name: str) -> Any:
     """The public names, each imported when it is first used: torch takes seconds and `import gannet` should not."""
-    if name == "preflight":
-        return importlib.import_module("gannet.preflight")
+    if name in ("explain", "preflight"):  # modules
+        return importlib.import_module(f"gannet.{name}")
     if name in _HOMES:
         value = getattr(importlib.import_module(_HOMES[name]), name)
         globals()[name] = value

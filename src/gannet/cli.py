@@ -345,6 +345,69 @@ def predict(words: list[str]) -> None:
         raise Wrong(f"{len(broken)} of {len(found)} pictures cannot be used", got=f"{broken[0]}{more}")
 
 
+def explain(words: list[str]) -> None:
+    """show where in a picture a run's answer comes from, beside random places"""
+    import tyro
+
+    def flags(
+        run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")],
+        file: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="FILE")],
+        label: Annotated[str | None, tyro.conf.arg(name="class")] = None,
+        method: Literal["all", "saliency", "integrated", "gradcam", "guided"] = "all",
+        stage: str | None = None,
+        out: str | None = None,
+        json: bool = False,
+        weights: Literal["last", "best"] = "last",
+        trust: bool = False,
+        offline: bool = False,
+    ) -> None:
+        """Explain what a classifier, or a critic, says of a picture; writes explain.png and explain.json.
+
+        Args:
+            run: the run folder
+            file: a picture; the middle square of it is looked at
+            label: the class whose score is explained, by name or number; otherwise what the net takes the picture
+                for; a critic that has learnt classes must be told one
+            method: all is the first three; guided draws edges whatever the net knows, and is there to be compared with
+            stage: of Grad-CAM, as in --stage 'stage 2'; otherwise the last
+            out: folder to write into; otherwise RUN/explained
+            json: print explain.json
+            weights: last, or best by the score that was watched while training
+            trust: run the folder's own recipe.py, where the run was made by somebody's own recipe
+            offline: never touch the network: the training data, for the nearest pictures, may lie there
+        """
+
+    given = parse(flags, "gannet explain", words)
+
+    from gannet.explain import explain_into
+    from gannet.run import load
+
+    loaded = load(given.pop("run"), weights=given.pop("weights"), trust=given["trust"])
+    folder, as_json = Path(given.pop("out", None) or loaded.folder / "explained"), given.pop("json")
+    report = explain_into(loaded, given.pop("file"), folder, **given)
+    if as_json:
+        print(json.dumps(report, indent=2))
+        return
+    print(f"{folder}/explain.png")
+    if "class" in report:
+        print(f"{report['file']}: {report['class']} {report['chance']:.1%}")
+    rows = [["", "deletion", "insertion"]]
+    rows += [[name, f"{one['deletion']:.3f}", f"{one['insertion']:.3f}"] for name, one in report["maps"].items()]
+    for name, one in report["floors"].items():
+        numbers = [one[way] for way in ("deletion", "insertion")]
+        rows.append([name, *(f"{n['area']:.3f} ± {n['spread']:.3f}" if name == "random" else f"{n:.3f}" for n in numbers)])
+    print(_aligned(rows) + f"\nAreas {report['areas']}.")
+    if "integrated" in report["maps"]:
+        one = report["maps"]["integrated"]
+        print(f"Integrated gradients miss what they should add up to by {one['gap']:.3f} of {one['of']:.3f}.")
+    near = report["nearest"]
+    if "left_out" in near:
+        print(f"Nearest training pictures are left out: {near['left_out']}")
+    else:
+        said = ", ".join(f"{one.get('class', one['number'])} {one['distance']:.2f}" for one in near["examples"])
+        print(f"Nearest: {said}; the median one: {near['median']:.2f} ({near['among']}).")
+
+
 def evaluate(words: list[str]) -> None:
     """score a run, each score beside what real pictures get"""
     import tyro
@@ -512,6 +575,7 @@ VERBS: dict[str, Callable[[list[str]], None]] = {
     "preflight": preflight,
     "sample": sample,
     "predict": predict,
+    "explain": explain,
     "evaluate": evaluate,
     "list": list_,
     "data": data,

@@ -257,13 +257,7 @@ def evaluate(
     """
     loaded = load(folder, weights=weights, trust=trust)
     where, record, objective = loaded.folder, loaded.record, loaded.objective
-    with keeping(Ledger(offline=offline)) as book:
-        with torch.random.fork_rng(devices=[]):
-            made = recipe.build(_card(where, record, trust), record["arguments"])
-        if made.evaluation is None:
-            needs = "evaluation=Pictures(train, test) in its Recipe(...)"
-            raise Wrong("this run's recipe has no evaluation", got=record["recipe"], try_=needs)
-        _same_data(_with_own(book.facts, made), record, "the data that it was trained on")
+    with reopened(loaded, offline=offline, trust=trust) as made:
         scores, closest = made.evaluation.judge(objective, wish=features, full=full, seed=seed)
     report = {"weights": weights, "step": loaded.step, **scores}
     write_json(where / "evaluation.json", report)
@@ -271,6 +265,23 @@ def evaluate(
     if folders.finished(where, record):
         write_text(where / "README.md", card.write(record, report, _looked(where)))
     return report
+
+
+@contextlib.contextmanager
+def reopened(run: Run, *, offline: bool = False, trust: bool = False) -> Iterator[recipe.Recipe]:
+    """A run's recipe again, this time with its data, for as long as the block lasts; its nets are untrained.
+
+    Raises:
+        Wrong: where it has no evaluation, the data cannot be had, or they are not those that the run was trained on.
+    """
+    with keeping(Ledger(offline=offline)) as book:
+        with torch.random.fork_rng(devices=[]):
+            made = recipe.build(_card(run.folder, run.record, trust), run.record["arguments"])
+        if made.evaluation is None:
+            needs = "evaluation=Pictures(train, test) in its Recipe(...)"
+            raise Wrong("this run's recipe has no evaluation", got=run.record["recipe"], try_=needs)
+        _same_data(_with_own(book.facts, made), run.record, "the data that it was trained on")
+        yield made
 
 
 def _card(folder: Path, record: dict[str, Any], trust: bool) -> recipe.Card:

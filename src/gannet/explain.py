@@ -1,0 +1,459 @@
+"""Why does a net say what it says of a picture? Heat maps of where, and the training pictures that it takes for the like.
+
+    target = of_net(run.nets["classifier"])            # or Target(score, stages) of anything that gives a picture a number
+    heat = maps(target, x_NCHW, y_N, "gradcam")        # (N, H, W)
+
+A map is no proof of itself: `explain` tells for each how far the score falls and rises along it, beside pixels in random order
+(gannet.evaluation.explanations). captum draws the first three; guided backpropagation is ours, because captum's hooks modules
+that our nets do not have.
+
+Shapes: N pictures, C channels, H height = W width, D features, K classes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.overrides import TorchFunctionMode
+
+from gannet.data import images
+from gannet.data.pictures import prepared
+from gannet.errors import Wrong
+from gannet.evaluation import explanations
+from gannet.evaluation.explanations import EMPTY
+from gannet.files import write_json
+from gannet.nets.residual import Resize, Trunk
+from gannet.rng import Rng
+from gannet.run import Run, reopened, save_picture
+
+METHODS = ("saliency", "integrated", "gradcam", "guided")
+PATH = 64  # points between nothing and the picture that gradients are integrated over
+PART = 512  # pictures that go through a net at once
+AMONG = 5_000  # training pictures that the nearest ones are looked for in, at most
+NEAR = 6  # of them are shown
+AMBER, RED, BLUE = (1.0, 0.7, 0.1), (1.0, 0.25, 0.15), (0.2, 0.5, 1.0)  # of maps without signs; for, and against
+
+#: pictures (N, C, H, W) in [-1, 1], classes (N,) or None -> a number for each, (N,)
+Score = Callable[[torch.Tensor, torch.Tensor | None], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is explained: a number that a net gives each picture.
+
+    Attributes:
+        score: differentiable; rows do not see one another. Of one class: a logit, not a chance, whose gradient dies where the
+            net is sure. A detector's is the score of one box, a pair of faces' their cosine similarity
+        stages: modules by name, first to last, whose output (N, channels, h, w) Grad-CAM may look at; empty for none
+        spare: pixels that the net adds to a picture's width and height before its first layer (`nets.images.framed`)
+        features: pictures in [-1, 1] -> (N, D), in which training pictures may be near; or None
+    """
+
+    score: Score
+    stages: dict[str, nn.Module] = field(default_factory=dict)
+    spare: int = 0
+    features: Callable[[torch.Tensor], torch.Tensor] | None = None
+
+
+def of_net(net: nn.Module) -> Target:
+    """A classifier's logit of a class, or a critic's logit of a picture (and its class, where it has been told of classes)."""
+    spare, features = getattr(net, "spare", 0), getattr(net, "features", None)
+
+    def score(x_NCHW: torch.Tensor, y_N: torch.Tensor | None) -> torch.Tensor:
+        said = net(x_NCHW) if features is not None else net(x_NCHW, y_N)
+        if said.ndim == 1:
+            return said.float()
+        if y_N is None:
+            raise ValueError("which class's logit? y_N is None")
+        return said.float().gather(1, y_N[:, None])[:, 0]
+
+    return Target(score, stages(net), spare if isinstance(spare, int) else 0, features)
+
+
+def stages(net: nn.Module) -> dict[str, nn.Module]:
+    """The last residual block at each size, first to last; empty where a net has no trunk that is known here.
+
+    What comes out of a block of ours is the sum before the next activation, of any sign; of He et al.'s, rectified already.
+    """
+    trunk = getattr(net, "trunk", None)
+    if isinstance(trunk, Trunk):
+        blocks = list(trunk.children())
+        firsts = [i for i, block in enumerate(blocks) if i and isinstance(block.enter, Resize)]
+        last = [blocks[i - 1] for i in (*firsts, len(blocks))]
+    elif isinstance(trunk, nn.ModuleList):
+        last = list(trunk)
+    else:
+        return {}
+    return {f"stage {i + 1}": block for i, block in enumerate(last)}
+
+
+# ---------------------------------------------------------------------------------------------------------------- maps
+
+
+def captum() -> ModuleType:
+    """captum.attr, or the line that says how it is had."""
+    try:
+        import captum.attr
+    except ImportError as error:
+        raise Wrong("explanations need captum", got=error, try_="pip install 'gannet[explain]'") from error
+    return captum.attr
+
+
+def maps(
+    target: Target,
+    x_NCHW: torch.Tensor,
+    y_N: torch.Tensor | None,
+    method: str,
+    *,
+    stage: str | None = None,
+    signed: bool = False,
+    empty: float = EMPTY,
+) -> torch.Tensor:
+    """Where in each picture the score comes from, (N, H, W), float32: high where it matters.
+
+    saliency: the input gradient, the largest of the channels' absolute values (Simonyan et al. 2014, arXiv 1312.6034, 3.1)
+    integrated: integrated gradients from a picture of `empty` (Sundararajan et al. 2017, arXiv 1703.01365, equation 1), summed
+        over the channels: they add up to the score less that of the empty picture, and may be negative
+    gradcam: a stage's channels, each weighed by its mean gradient, summed, rectified and enlarged (Selvaraju et al. 2017, arXiv
+        1610.02391, equations 1 and 2)
+    guided: guided backpropagation (Springenberg et al. 2015, arXiv 1412.6806, section 3.4), as saliency. Only for the sanity
+        check: it draws edges, whatever the net knows
+
+    Args:
+        target: the score
+        x_NCHW: pictures in [-1, 1]
+        y_N: classes, or None where the score knows none
+        method: one of METHODS
+        stage: gradcam's; otherwise the last
+        signed: of saliency and guided the sum over the channels with its sign, instead of the largest absolute value
+        empty: where integrated begins
+
+    Raises:
+        Wrong: for an unknown method or stage, and where captum is missing.
+    """
+    if method not in METHODS:
+        raise Wrong("no such method", got=method, try_=", ".join(METHODS), usage=True)
+    if method == "integrated":
+        return integrated(target, x_NCHW, y_N, empty=empty)[0]
+    parts = []
+    for x, y in _parts(x_NCHW, y_N, PART):
+        x, more = x.detach().clone().requires_grad_(), () if y is None else (y,)
+        if method == "gradcam":
+            parts.append(_gradcam(target, x, more, stage))
+            continue
+        if method == "saliency":
+            slope = captum().Saliency(_forward(target)).attribute(x, abs=False, additional_forward_args=more)
+        else:
+            with guided():
+                score_N = target.score(x, y)
+            (slope,) = torch.autograd.grad(score_N.sum(), x)
+        parts.append(slope.sum(1) if signed else slope.abs().amax(1))
+    return torch.cat(parts).detach().float()
+
+
+def _parts(x_NCHW: torch.Tensor, y_N: torch.Tensor | None, part: int) -> Iterator[tuple[torch.Tensor, torch.Tensor | None]]:
+    kinds = [None] * -(-len(x_NCHW) // part) if y_N is None else y_N.split(part)
+    return zip(x_NCHW.split(part), kinds, strict=True)
+
+
+def _forward(target: Target) -> Callable[..., torch.Tensor]:
+    """The score as captum calls it: it repeats classes along with pictures."""
+    return lambda x, y=None: target.score(x, y)
+
+
+def integrated(
+    target: Target, x_NCHW: torch.Tensor, y_N: torch.Tensor | None, *, empty: float = EMPTY, points: int = PATH
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Integrated gradients (N, H, W), and how far their sum misses score(x) - score(empty), (N,): 0 were the path exact."""
+    method, found, gaps = captum().IntegratedGradients(_forward(target)), [], []
+    for x, y in _parts(x_NCHW, y_N, max(1, PART // points)):
+        more = () if y is None else (y,)
+        words: dict[str, Any] = {"baselines": torch.full_like(x, empty), "n_steps": points, "additional_forward_args": more}
+        part, gap_N = method.attribute(x, return_convergence_delta=True, **words)
+        found.append(part.sum(1))
+        gaps.append(gap_N)
+    return torch.cat(found).detach().float(), torch.cat(gaps).detach().float()
+
+
+def _gradcam(target: Target, x_NCHW: torch.Tensor, more: tuple[Any, ...], stage: str | None) -> torch.Tensor:
+    if not target.stages:
+        raise Wrong("Grad-CAM needs a residual stage to look at, and this net has none", try_="--method saliency")
+    name = list(target.stages)[-1] if stage is None else stage
+    if name not in target.stages:
+        raise Wrong("this net has no such stage", got=stage, try_=", ".join(target.stages), usage=True)
+    method = captum().LayerGradCam(_forward(target), target.stages[name])
+    cam = method.attribute(x_NCHW, additional_forward_args=more, relu_attributions=True)
+    side = x_NCHW.shape[-1]
+    # A stage sees the picture with the frame that the net has put round it.
+    cam = F.interpolate(cam, size=(side + target.spare,) * 2, mode="bilinear", align_corners=False)
+    first = target.spare // 2
+    return cam[:, 0, first : first + side, first : first + side]
+
+
+class _Guided(torch.autograd.Function):
+    """A rectifier, leaky or not, whose backward pass lets positive gradients through alone."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, slope: float) -> torch.Tensor:  # type: ignore[override]
+        ctx.save_for_backward(x)
+        ctx.slope = slope
+        return torch.where(x > 0, x, slope * x)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None]:  # type: ignore[override]
+        (x,) = ctx.saved_tensors
+        grad = grads[0].clamp(min=0)
+        return torch.where(x > 0, grad, ctx.slope * grad), None
+
+
+class _Guide(TorchFunctionMode):
+    """Every rectifier that is called meanwhile is a guided one, whether as a module or as a function."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func in (F.relu, torch.relu, torch.relu_, torch.Tensor.relu, torch.Tensor.relu_, F.relu_):
+            return _Guided.apply(args[0] if args else kwargs["input"], 0.0)
+        if func in (F.leaky_relu, F.leaky_relu_):
+            given = dict(zip(("input", "negative_slope"), args, strict=False)) | kwargs
+            return _Guided.apply(given["input"], given.get("negative_slope", 0.01))
+        return func(*args, **kwargs)
+
+
+@contextlib.contextmanager
+def guided() -> Iterator[None]:
+    """Inside, rectifiers are those of guided backpropagation; a graph built there keeps them. No net is changed.
+
+    captum's GuidedBackprop hooks nn.ReLU modules; our nets call F.relu and F.leaky_relu, and it would hand out their plain
+    gradient without a word. For a leaky rectifier Springenberg et al. say nothing: here it passes on what it passes on
+    anyway, slope and all, of positive gradients; with slope 0 that is their rule.
+    """
+    with _Guide():
+        yield
+
+
+def measure(
+    target: Target,
+    x_1CHW: torch.Tensor,
+    y_1: torch.Tensor | None,
+    method: str = "all",
+    *,
+    chance: explanations.Score | None = None,
+    stage: str | None = None,
+    seed: int = 0,
+) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """Maps of one picture, whatever scores it, and what they are worth.
+
+    Args:
+        target: the score that is explained
+        x_1CHW: the picture in [-1, 1]
+        y_1: its class, or None where the score knows none
+        method: one of METHODS, or all: the first three, without Grad-CAM where there are no stages
+        chance: what is followed while pixels go and come, of any number of pictures; otherwise the score itself
+        stage: Grad-CAM's; otherwise the last
+        seed: of the random orders
+
+    Returns:
+        {"maps": {method: {"deletion", "insertion": areas, integrated's "gap" "of" what, gradcam's "stage"}}, "floors"}, and
+        the maps (H, W) by method
+    """
+    wanted = [name for name in METHODS[:3] if name != "gradcam" or target.stages] if method == "all" else [method]
+
+    def score(x_NCHW: torch.Tensor) -> torch.Tensor:
+        return target.score(x_NCHW, None if y_1 is None else y_1.expand(len(x_NCHW)))
+
+    made: dict[str, torch.Tensor] = {}
+    told: dict[str, dict[str, Any]] = {name: {} for name in wanted}
+    for name in wanted:
+        if name == "integrated":
+            made[name], gap_1 = integrated(target, x_1CHW, y_1)
+            with torch.no_grad():
+                whole = score(x_1CHW) - score(torch.full_like(x_1CHW, EMPTY))
+            told[name] = {"gap": float(gap_1), "of": float(whole)}
+        else:
+            made[name] = maps(target, x_1CHW, y_1, name, stage=stage)
+            if name == "gradcam":
+                told[name] = {"stage": stage or list(target.stages)[-1]}
+    found = explanations.areas(chance or score, x_1CHW, made, seed=seed)
+    summed = {way: explanations.summary(way, one) for way, one in found.items()}
+    for name in wanted:
+        told[name] |= {way: summed[way][name]["area"] for way in summed}
+    floors: dict[str, Any] = {"random": {way: summed[way]["random"] for way in summed}}
+    floors |= {name: {way: summed[way][name]["area"] for way in summed} for name in ("centre", "ink")}
+    return {"maps": told, "floors": floors}, {name: one[0].cpu() for name, one in made.items()}
+
+
+# ------------------------------------------------------------------------------------------------------------- of a run
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What `explain` finds: the report, and what only a picture shows."""
+
+    report: dict[str, Any]
+    x_1CHW: torch.Tensor  # bytes
+    maps: dict[str, torch.Tensor]  # (H, W)
+    near_NCHW: torch.Tensor  # bytes
+    near: list[str]  # a line for each
+
+
+def explain(run: Run, file: str | Path, **words: Any) -> dict[str, Any]:
+    """Explain what a run says of a picture; its words are those of `explain_into`, whose explain.json it returns."""
+    return _explain(run, Path(file), **words).report
+
+
+def explain_into(run: Run, file: str | Path, folder: str | Path, **words: Any) -> dict[str, Any]:
+    """Write explain.png (the picture, its maps, the nearest training pictures) and explain.json.
+
+    Args:
+        run: that tells classes apart, or that has a critic
+        file: a picture, made square as the training pictures were
+        folder: to write into
+        words: label (the class whose score is explained; otherwise what the net takes the picture for; a critic that
+            has learnt classes must be told one), method (one of METHODS, or all: the first three), stage
+            (Grad-CAM's), offline (never touch the network), trust (run the folder's own recipe.py), seed (of random orders)
+
+    Returns:
+        explain.json.
+
+    Raises:
+        Wrong: for a run that is neither, what is no picture, an unknown class, method or stage, and where captum is missing.
+    """
+    found = _explain(run, Path(file), **words)
+    write_json(Path(folder) / "explain.json", found.report)
+    save_picture(drawn(found), Path(folder) / "explain.png")
+    return found.report
+
+
+def _explain(
+    run: Run,
+    file: Path,
+    *,
+    label: int | str | None = None,
+    method: str = "all",
+    stage: str | None = None,
+    offline: bool = False,
+    trust: bool = False,
+    seed: int = 0,
+) -> _Found:
+    captum()
+    tells, judges = hasattr(run.objective, "logits"), "critic" in run.nets
+    if not (tells or judges):
+        raise Wrong("this run neither tells classes apart nor has a critic", got=run.record["recipe"])
+    net = run.nets["classifier" if tells else "critic"]
+    target = of_net(net)
+    if method != "all" and method not in METHODS:
+        raise Wrong("no such method", got=method, try_=f"all, {', '.join(METHODS)}", usage=True)
+    if stage is not None and stage not in target.stages:
+        known = ", ".join(target.stages) or "--method saliency: this net has no stages that are known"
+        raise Wrong("this net has no such stage", got=stage, try_=known, usage=True)
+    facts = next(iter(run.record["data"].values()))
+    bytes_1CHW = prepared(file, facts["pixels"], facts["channels"])[None]
+    x_NCHW = images.to_float(bytes_1CHW).to(next(net.parameters()).device)
+    asked = run.class_number(label)
+    report: dict[str, Any] = {"run": str(run.folder), "step": run.step, "file": str(file)}
+    with torch.no_grad():
+        if tells:
+            warm = run.record.get("trained", {}).get("temperature", 1.0)
+            p_K = (net(x_NCHW).float() / warm).softmax(1)[0]
+            told = int(p_K.argmax())
+            kind = told if asked is None else asked
+            report |= {"class": run.classes[told], "chance": round(float(p_K[told]), 6)}
+            report |= {"explained": run.classes[kind], "chance_of_it": round(float(p_K[kind]), 6), "of": "a class's logit"}
+        elif run.classes:
+            if asked is None:  # pairs are of one class: what the critic adds to all of a class means nothing
+                what = "a critic's logits under two classes cannot be compared, so one has to be named"
+                raise Wrong(what, try_=f"--class {run.classes[0]}", usage=True)
+            kind, warm = asked, 1.0
+            report |= {"explained": run.classes[kind], "of": "the critic's logit: how real, under this class"}
+        else:
+            kind, warm = None, 1.0
+            report |= {"of": "the critic's logit: how real; it counts beside other pictures' alone"}
+    y_N = None if kind is None else torch.tensor([kind], device=x_NCHW.device)
+    with torch.no_grad():
+        report["logit"] = float(target.score(x_NCHW, y_N))
+
+    def chance(x: torch.Tensor) -> torch.Tensor:
+        return (net(x).float() / warm).softmax(1)[:, kind]
+
+    measured, made = measure(target, x_NCHW, y_N, method, chance=chance if tells else None, stage=stage, seed=seed)
+    report |= measured
+    report["areas"] = (
+        f"under the {'chance' if tells else 'logit'} while pixels go (deletion: lower) or come (insertion: higher)"
+    )
+    report["nearest"], near_NCHW = _nearest(run, target, x_NCHW, offline, trust)
+    near = [f"{one.get('class', '')}\n{one['distance']:.2f}".strip() for one in report["nearest"].get("examples", [])]
+    return _Found(report, bytes_1CHW, made, near_NCHW, near)
+
+
+def _nearest(run: Run, target: Target, x_NCHW: torch.Tensor, offline: bool, trust: bool) -> tuple[dict[str, Any], torch.Tensor]:
+    """The training pictures nearest to a picture in the net's features, and they themselves as bytes (none, with a reason)."""
+    none = x_NCHW[:0].cpu().to(torch.uint8)
+    if target.features is None:
+        return {"left_out": "this net has no features apart from its score"}, none
+    try:
+        with reopened(run, offline=offline, trust=trust) as made:
+            train = getattr(made.evaluation, "train", None)
+            if train is None:
+                return {"left_out": "the recipe's evaluation holds no training pictures"}, none
+            pictures, labels_N, names = train.x_NCHW, train.labels_N, train.classes
+    except Wrong as reason:
+        return {"left_out": str(reason)}, none
+    which = Rng(0, 0, "nearest").indices(len(pictures), min(AMONG, len(pictures))).sort().values
+    with torch.no_grad():
+        mine_1D = target.features(x_NCHW)
+        parts = [target.features(images.to_float(part).to(x_NCHW.device)) for part in pictures[which].split(PART)]
+        far_N = torch.cdist(mine_1D, torch.cat(parts))[0].cpu()
+    order = far_N.argsort()[:NEAR]
+    examples = [{"number": int(which[i]), "distance": float(far_N[i])} for i in order]
+    if labels_N is not None:
+        for one in examples:
+            one["class"] = names[int(labels_N[one["number"]])]
+    about = f"{len(which):,} of {len(pictures):,} training pictures, Euclidean, in the features before the last layer"
+    return {"examples": examples, "median": float(far_N.median()), "among": about}, pictures[which[order]]
+
+
+def drawn(found: _Found) -> np.ndarray:
+    """The picture, its maps and the nearest training pictures as one picture (H, W, 3), bytes."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    report, near = found.report, found.near
+    columns, rows = max(1 + len(found.maps), len(near), 2), 2 if near else 1
+    figure = Figure(figsize=(1.9 * columns, 2.3 * rows), dpi=100, layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes in grid.flat:
+        axes.axis("off")
+
+    def show(axes: Any, x_CHW: torch.Tensor, title: str) -> None:
+        shown = images.straight(x_CHW[None])[0].permute(1, 2, 0).numpy()
+        axes.imshow(shown[..., 0] if shown.shape[-1] == 1 else shown, cmap="gray", vmin=0, vmax=255)
+        axes.set_title(title, fontsize=8)
+
+    said = f"{report['class']} {report['chance']:.1%}" if "class" in report else f"logit {report['logit']:.2f}"
+    kind = report.get("explained")
+    show(grid[0, 0], found.x_1CHW[0], said if kind in (None, report.get("class")) else f"{said}\nexplained: {kind}")
+    for axes, (name, map_HW) in zip(grid[0, 1:], found.maps.items(), strict=False):
+        numbers = report["maps"][name]
+        show(axes, found.x_1CHW[0] // 2, f"{name}\n↓ {numbers['deletion']:.2f}  ↑ {numbers['insertion']:.2f}")  # darker
+        both = bool((map_HW < 0).any())
+        size = (map_HW.abs() / map_HW.abs().max().clamp(min=1e-12)).pow(0.5 if both else 1).numpy()
+        paint = np.where((map_HW.numpy() < 0)[..., None], BLUE, RED if both else AMBER)
+        axes.imshow(np.concatenate([paint, size[..., None]], -1))
+    for axes, x_CHW, line in zip(grid[-1] if near else (), found.near_NCHW, near, strict=False):
+        show(axes, x_CHW, line)
+    floor = report["floors"]["random"]
+    under = f"area under deletion (↓, low) and insertion (↑, high); random order: ↓ {floor['deletion']['area']:.2f}  "
+    under += f"↑ {floor['insertion']['area']:.2f}" + ("; below: the nearest training pictures" if near else "")
+    figure.supxlabel(under, fontsize=7)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
