@@ -27,9 +27,8 @@ def main() -> None:
     words.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     words.add_argument("--out", type=Path, default=Path("classify"))
     given = words.parse_args()
-    print(
-        "| epochs | pictures | seeds | minutes | a second | accuracy, median | each |\n| --- | --- | --- | --- | --- | --- | --- |"
-    )
+    print("| epochs | pictures | seeds | minutes | a second | accuracy, median | each |")
+    print("| --- " * 7 + "|")
     for epochs in given.epochs:
         steps = round(epochs * given.items / given.batch)
         found, took = [], []

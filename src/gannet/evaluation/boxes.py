@@ -46,7 +46,7 @@ class Detection:
 
     def __init__(self, train: Any, watched: Boxes, test: Boxes):
         self.train, self.watched, self.test = train, watched, test
-        #: A detector's loss may jump; only what is far above an untrained net's, about 5.7, is a collapse.
+        #: A detector's loss may jump; only what is far above an untrained net's, about 7, is a collapse.
         self.level = 1.0
 
     @torch.no_grad()

@@ -50,7 +50,7 @@ class Detect:
         *,
         rate: float = 2e-3,
         decay: float = 0.02,
-        boxes: float = 2.0,
+        boxes: float = 4.0,
         half_life: float = 2_000,
     ):
         make = functools.partial(torch.optim.AdamW, weight_decay=decay, fused=True)
