@@ -1,6 +1,7 @@
-"""What the heat maps of a classifier run are worth: the sanity check, layer by layer, and deletion and insertion.
+"""What heat maps are worth: the sanity check, layer by layer, deletion and insertion; of a detector, the pointing game.
 
     python bench/explain.py RUN            (a run of `classify`, of its test pictures; two to ten minutes)
+    python bench/explain.py RUN            (a run of `detect`: the pointing game on its test scenes)
     python bench/explain.py                (three seeds each of a narrow ResNet-18 and of our net, trained on the embedded
                                             digits at 24 pixels for seconds; the sanity check alone; about four minutes)
 
@@ -12,6 +13,7 @@ should beat what needs no net: the centre first, and the ink first.
 from __future__ import annotations
 
 import argparse
+import sys
 
 import numpy as np
 import torch
@@ -20,10 +22,14 @@ from torch import nn
 
 from gannet import explain, run
 from gannet.data import images
+from gannet.data.boxes import Boxes, overlap
 from gannet.evaluation import explanations
+from gannet.evaluation.boxes import claimed
 from gannet.nets import resnet
+from gannet.nets.detector import Detector
 from gannet.nets.images import Classifier
 from gannet.nets.resnet import ResNet
+from gannet.objectives.detect import peaks
 from gannet.rng import Rng
 
 SEEDS = (0, 1, 2)
@@ -42,6 +48,9 @@ def main() -> None:
         of_digits()
         return
     loaded = run.load(given.run)
+    if hasattr(loaded.objective, "boxes"):
+        of_boxes(loaded, given.n)
+        return
     net, warm = loaded.nets["classifier"], loaded.record["trained"].get("temperature", 1.0)
     with run.reopened(loaded) as made:
         test = made.evaluation.test
@@ -78,6 +87,45 @@ def main() -> None:
     markdown(cells)
     gap_N = explain.integrated(explain.of_net(net), x_NCHW, y_N)[1].abs()
     print(f"integrated gradients miss their sum by {float(gap_N.median()):.3f} (median), {float(gap_N.max()):.3f} (most)")
+
+
+def of_boxes(loaded: run.Run, n: int) -> None:
+    """The pointing game: does the highest pixel of a thing's map lie in its true box? Of things of the test set that are
+    rightly told, in the order of the pictures."""
+    net = loaded.nets["detector"]
+    assert isinstance(net, Detector)
+    with run.reopened(loaded) as made:
+        test = made.evaluation.test
+    target, pictures, places, true = explain.of_detector(net, test.pixels), [], [], []
+    for i in range(len(test)):
+        x_1CHW = images.to_float(test.x_NCHW[i : i + 1])
+        with torch.no_grad():
+            told_NJHW = net(x_1CHW).float()
+        told = peaks(told_NJHW, net.classes, 100)
+        one = Boxes(test.x_NCHW[i : i + 1], test.boxes_NM4[i : i + 1], test.kinds_NM[i : i + 1], test.there_NM[i : i + 1], [])
+        right_Q = claimed(told, one)[0] & (told.chance_NQ[0] >= loaded.record["trained"]["threshold"])
+        for q in right_Q.nonzero().flatten().tolist():
+            kind = int(told.kinds_NQ[0, q])
+            p_X = told_NJHW[0, kind].sigmoid().flatten()
+            near_M = overlap(told.boxes_NQ4[0, q], one.boxes_NM4[0]) * (one.kinds_NM[0] == kind) * one.there_NM[0]
+            pictures.append(x_1CHW)
+            places.append(kind * len(p_X) + int((p_X - told.chance_NQ[0, q]).abs().argmin()))
+            true.append(one.boxes_NM4[0, int(near_M.argmax())])
+        if len(pictures) >= n:
+            break
+    x_NCHW, y_N, true_N4 = torch.cat(pictures[:n]), torch.tensor(places[:n]), torch.stack(true[:n])
+    cells = [["", "highest pixel in its box"]]
+    stages = [None, *list(target.stages)[:-1]]
+    floors: dict[str, float] = {}
+    for method in explain.METHODS:
+        for stage in stages if method == "gradcam" else [None]:
+            found = floors = explanations.pointing(explain.maps(target, x_NCHW, y_N, method, stage=stage), true_N4)
+            name = f"gradcam, {stage or list(target.stages)[-1]}" if method == "gradcam" else method
+            cells.append([name, f"{found['map']:.3f}"])
+            print(f"{name}: {found['map']:.3f}", file=sys.stderr, flush=True)
+    cells += [["a pixel by lot", f"{floors['random']:.3f}"], ["the picture's middle", f"{floors['centre']:.3f}"]]
+    print(f"{len(x_NCHW)} things of {test.name}/{test.split} that are rightly told")
+    markdown(cells)
 
 
 class Plain(resnet.Basic):

@@ -355,13 +355,14 @@ def explain(words: list[str]) -> None:
         label: Annotated[str | None, tyro.conf.arg(name="class")] = None,
         method: Literal["all", "saliency", "integrated", "gradcam", "guided"] = "all",
         stage: str | None = None,
+        box: int | None = None,
         out: str | None = None,
         json: bool = False,
         weights: Literal["last", "best"] = "last",
         trust: bool = False,
         offline: bool = False,
     ) -> None:
-        """Explain what a classifier, or a critic, says of a picture; writes explain.png and explain.json.
+        """Explain what a classifier, a detector or a critic says of a picture; writes explain.png and explain.json.
 
         Args:
             run: the run folder
@@ -370,6 +371,7 @@ def explain(words: list[str]) -> None:
                 for; a critic that has learnt classes must be told one
             method: all is the first three; guided draws edges whatever the net knows, and is there to be compared with
             stage: of Grad-CAM, as in --stage 'stage 2'; otherwise the last
+            box: of a detector: which of the things that it sees, or sees of that class; 0, the surest, otherwise
             out: folder to write into; otherwise RUN/explained
             json: print explain.json
             weights: last, or best by the score that was watched while training

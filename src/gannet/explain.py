@@ -26,18 +26,20 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from gannet.data import images
-from gannet.data.pictures import prepared
+from gannet.data.pictures import fitted, prepared
 from gannet.errors import Wrong
 from gannet.evaluation import explanations
-from gannet.evaluation.explanations import EMPTY
+from gannet.evaluation.explanations import EMPTY, pointing
 from gannet.files import write_json
+from gannet.nets.detector import Detector
 from gannet.nets.residual import Resize, Trunk
+from gannet.objectives.detect import peaks
 from gannet.rng import Rng
 from gannet.run import Run, reopened, save_picture
 
 METHODS = ("saliency", "integrated", "gradcam", "guided")
 PATH = 64  # points between nothing and the picture that gradients are integrated over
-PART = 512  # pictures that go through a net at once
+PART = 512  # pictures of 28 pixels that go through a net at once; fewer larger ones
 AMONG = 5_000  # training pictures that the nearest ones are looked for in, at most
 NEAR = 6  # of them are shown
 AMBER, RED, BLUE = (1.0, 0.7, 0.1), (1.0, 0.25, 0.15), (0.2, 0.5, 1.0)  # of maps without signs; for, and against
@@ -55,12 +57,14 @@ class Target:
             net is sure. A detector's is the score of one box, a pair of faces' their cosine similarity
         stages: modules by name, first to last, whose output (N, channels, h, w) Grad-CAM may look at; empty for none
         spare: pixels that the net adds to a picture's width and height before its first layer (`nets.images.framed`)
+        before: how many of these lie to the left and above; half of them where it is None
         features: pictures in [-1, 1] -> (N, D), in which training pictures may be near; or None
     """
 
     score: Score
     stages: dict[str, nn.Module] = field(default_factory=dict)
     spare: int = 0
+    before: int | None = None
     features: Callable[[torch.Tensor], torch.Tensor] | None = None
 
 
@@ -76,7 +80,18 @@ def of_net(net: nn.Module) -> Target:
             raise ValueError("which class's logit? y_N is None")
         return said.float().gather(1, y_N[:, None])[:, 0]
 
-    return Target(score, stages(net), spare if isinstance(spare, int) else 0, features)
+    return Target(score, stages(net), spare if isinstance(spare, int) else 0, features=features)
+
+
+def of_detector(net: Detector, pixels: int) -> Target:
+    """A detector's logit in one place of its heat map; in the class's place stands (class · rows + row) · columns + column."""
+
+    def score(x_NCHW: torch.Tensor, y_N: torch.Tensor | None) -> torch.Tensor:
+        if y_N is None:
+            raise ValueError("which place's logit? y_N is None")
+        return net(x_NCHW)[:, : net.classes].float().flatten(1).gather(1, y_N[:, None])[:, 0]
+
+    return Target(score, stages(net), spare=-pixels % net.even, before=0)
 
 
 def stages(net: nn.Module) -> dict[str, nn.Module]:
@@ -84,6 +99,10 @@ def stages(net: nn.Module) -> dict[str, nn.Module]:
 
     What comes out of a block of ours is the sum before the next activation, of any sign; of He et al.'s, rectified already.
     """
+    if isinstance(net, Detector):
+        return {f"down {i + 1}": stage for i, stage in enumerate(net.down)} | {
+            f"up {i + 1}": stage for i, stage in enumerate(net.join)
+        }
     trunk = getattr(net, "trunk", None)
     if isinstance(trunk, Trunk):
         blocks = list(trunk.children())
@@ -145,7 +164,7 @@ def maps(
     if method == "integrated":
         return integrated(target, x_NCHW, y_N, empty=empty)[0]
     parts = []
-    for x, y in _parts(x_NCHW, y_N, PART):
+    for x, y in _parts(x_NCHW, y_N, at_once(x_NCHW)):
         x, more = x.detach().clone().requires_grad_(), () if y is None else (y,)
         if method == "gradcam":
             parts.append(_gradcam(target, x, more, stage))
@@ -158,6 +177,11 @@ def maps(
             (slope,) = torch.autograd.grad(score_N.sum(), x)
         parts.append(slope.sum(1) if signed else slope.abs().amax(1))
     return torch.cat(parts).detach().float()
+
+
+def at_once(x_NCHW: torch.Tensor) -> int:
+    """How many pictures of this size go through a net together."""
+    return max(1, PART * 28**2 // (x_NCHW.shape[2] * x_NCHW.shape[3]))
 
 
 def _parts(x_NCHW: torch.Tensor, y_N: torch.Tensor | None, part: int) -> Iterator[tuple[torch.Tensor, torch.Tensor | None]]:
@@ -175,7 +199,7 @@ def integrated(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Integrated gradients (N, H, W), and how far their sum misses score(x) - score(empty), (N,): 0 were the path exact."""
     method, found, gaps = captum().IntegratedGradients(_forward(target)), [], []
-    for x, y in _parts(x_NCHW, y_N, max(1, PART // points)):
+    for x, y in _parts(x_NCHW, y_N, max(1, at_once(x_NCHW) // points)):
         more = () if y is None else (y,)
         words: dict[str, Any] = {"baselines": torch.full_like(x, empty), "n_steps": points, "additional_forward_args": more}
         part, gap_N = method.attribute(x, return_convergence_delta=True, **words)
@@ -195,7 +219,7 @@ def _gradcam(target: Target, x_NCHW: torch.Tensor, more: tuple[Any, ...], stage:
     side = x_NCHW.shape[-1]
     # A stage sees the picture with the frame that the net has put round it.
     cam = F.interpolate(cam, size=(side + target.spare,) * 2, mode="bilinear", align_corners=False)
-    first = target.spare // 2
+    first = target.spare // 2 if target.before is None else target.before
     return cam[:, 0, first : first + side, first : first + side]
 
 
@@ -303,6 +327,7 @@ class _Found:
     maps: dict[str, torch.Tensor]  # (H, W)
     near_NCHW: torch.Tensor  # bytes
     near: list[str]  # a line for each
+    box: list[float] | None = None  # of what a detector sees, in pixels of the prepared picture
 
 
 def explain(run: Run, file: str | Path, **words: Any) -> dict[str, Any]:
@@ -318,7 +343,8 @@ def explain_into(run: Run, file: str | Path, folder: str | Path, **words: Any) -
         file: a picture, made square as the training pictures were
         folder: to write into
         words: label (the class whose score is explained; otherwise what the net takes the picture for; a critic that
-            has learnt classes must be told one), method (one of METHODS, or all: the first three), stage
+            has learnt classes must be told one; of a detector the surest thing of that class), box (which of the things that
+            a detector sees, the surest is 0), method (one of METHODS, or all: the first three), stage
             (Grad-CAM's), offline (never touch the network), trust (run the folder's own recipe.py), seed (of random orders)
 
     Returns:
@@ -340,21 +366,22 @@ def _explain(
     label: int | str | None = None,
     method: str = "all",
     stage: str | None = None,
+    box: int | None = None,
     offline: bool = False,
     trust: bool = False,
     seed: int = 0,
 ) -> _Found:
     captum()
+    if hasattr(run.objective, "boxes"):
+        return _explain_box(run, file, label, box or 0, method, stage, seed)
+    if box is not None:
+        raise Wrong("this run sees no boxes", got=f"--box {box}", try_="--class", usage=True)
     tells, judges = hasattr(run.objective, "logits"), "critic" in run.nets
     if not (tells or judges):
-        raise Wrong("this run neither tells classes apart nor has a critic", got=run.record["recipe"])
+        raise Wrong("this run tells no classes apart, sees no boxes and has no critic", got=run.record["recipe"])
     net = run.nets["classifier" if tells else "critic"]
     target = of_net(net)
-    if method != "all" and method not in METHODS:
-        raise Wrong("no such method", got=method, try_=f"all, {', '.join(METHODS)}", usage=True)
-    if stage is not None and stage not in target.stages:
-        known = ", ".join(target.stages) or "--method saliency: this net has no stages that are known"
-        raise Wrong("this net has no such stage", got=stage, try_=known, usage=True)
+    _check(target, method, stage)
     facts = next(iter(run.record["data"].values()))
     bytes_1CHW = prepared(file, facts["pixels"], facts["channels"])[None]
     x_NCHW = images.to_float(bytes_1CHW).to(next(net.parameters()).device)
@@ -394,6 +421,57 @@ def _explain(
     return _Found(report, bytes_1CHW, made, near_NCHW, near)
 
 
+def _check(target: Target, method: str, stage: str | None) -> None:
+    """One line for a method or a stage that there is not."""
+    if method != "all" and method not in METHODS:
+        raise Wrong("no such method", got=method, try_=f"all, {', '.join(METHODS)}", usage=True)
+    if stage is not None and stage not in target.stages:
+        known = ", ".join(target.stages) or "--method saliency: this net has no stages that are known"
+        raise Wrong("this net has no such stage", got=stage, try_=known, usage=True)
+
+
+def _explain_box(
+    run: Run, file: Path, label: int | str | None, number: int, method: str, stage: str | None, seed: int
+) -> _Found:
+    """Why a detector sees one thing: its logit at the peak."""
+    net = run.nets["detector"]
+    assert isinstance(net, Detector)
+    facts = next(iter(run.record["data"].values()))
+    target = of_detector(net, facts["pixels"])
+    _check(target, method, stage)
+    bytes_CHW, (wide, high) = fitted(file, facts["pixels"], facts["channels"])
+    x_1CHW = images.to_float(bytes_CHW[None]).to(next(net.parameters()).device)
+    kind = run.class_number(label)
+    with torch.no_grad():
+        told_NJHW = net(x_1CHW).float()  # in full, as gradients are taken
+    told = peaks(told_NJHW, net.classes, 100)
+    least = float(run.record.get("trained", {}).get("threshold", 0.3))
+    which = [
+        q for q in range(told.chance_NQ.shape[1])
+        if told.chance_NQ[0, q] >= least and kind in (None, int(told.kinds_NQ[0, q]))
+    ]  # fmt: skip
+    if not 0 <= number < len(which):
+        what = "this run sees nothing there" if not which else f"this run sees {len(which)} things there, numbered from 0"
+        raise Wrong(what, got=f"{file}, --box {number}", try_="gannet predict, which shows all", usage=bool(which))
+    chance, told_kind = told.chance_NQ[0, which[number]], int(told.kinds_NQ[0, which[number]])
+    p_X = told_NJHW[0, told_kind].sigmoid().flatten()
+    y_1 = torch.tensor([told_kind * len(p_X) + int((p_X - chance).abs().argmin())], device=x_1CHW.device)
+    ends = told.boxes_NQ4[0, which[number]].tolist()
+    measured, made = measure(
+        target, x_1CHW, y_1, method, chance=lambda x: target.score(x, y_1.expand(len(x))).sigmoid(), stage=stage, seed=seed
+    )
+    x0, y0, x1, y1 = ends
+    inside = {name: pointing(torch.as_tensor(map_HW)[None], torch.tensor([ends]))["map"] == 1 for name, map_HW in made.items()}
+    report: dict[str, Any] = {"run": str(run.folder), "step": run.step, "file": str(file)}
+    report |= {"class": run.classes[told_kind], "chance": round(float(chance), 6), "explained": run.classes[told_kind]}
+    report |= {"box": [round(v, 1) for v in (x0 * wide, y0 * high, x1 * wide, y1 * high)], "of": "the logit of its peak"}
+    report |= {"logit": float(torch.logit(chance)), **measured, "points_into_its_box": inside}
+    report["areas"] = "under the chance while pixels go (deletion: lower) or come (insertion: higher)"
+    report["nearest"] = {"left_out": "a detector looks at places, not at a whole picture"}
+    none = bytes_CHW[None][:0]
+    return _Found(report, bytes_CHW[None], made, none, [], ends)
+
+
 def _nearest(run: Run, target: Target, x_NCHW: torch.Tensor, offline: bool, trust: bool) -> tuple[dict[str, Any], torch.Tensor]:
     """The training pictures nearest to a picture in the net's features, and they themselves as bytes (none, with a reason)."""
     none = x_NCHW[:0].cpu().to(torch.uint8)
@@ -410,7 +488,7 @@ def _nearest(run: Run, target: Target, x_NCHW: torch.Tensor, offline: bool, trus
     which = Rng(0, 0, "nearest").indices(len(pictures), min(AMONG, len(pictures))).sort().values
     with torch.no_grad():
         mine_1D = target.features(x_NCHW)
-        parts = [target.features(images.to_float(part).to(x_NCHW.device)) for part in pictures[which].split(PART)]
+        parts = [target.features(images.to_float(part).to(x_NCHW.device)) for part in pictures[which].split(at_once(pictures))]
         far_N = torch.cdist(mine_1D, torch.cat(parts))[0].cpu()
     order = far_N.argsort()[:NEAR]
     examples = [{"number": int(which[i]), "distance": float(far_N[i])} for i in order]
@@ -428,7 +506,7 @@ def drawn(found: _Found) -> np.ndarray:
 
     report, near = found.report, found.near
     columns, rows = max(1 + len(found.maps), len(near), 2), 2 if near else 1
-    figure = Figure(figsize=(1.9 * columns, 2.3 * rows), dpi=100, layout="constrained")
+    figure = Figure(figsize=(1.9 * columns, 2.5 * rows), dpi=100, layout="constrained")
     canvas = FigureCanvasAgg(figure)
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes in grid.flat:
@@ -442,6 +520,10 @@ def drawn(found: _Found) -> np.ndarray:
     said = f"{report['class']} {report['chance']:.1%}" if "class" in report else f"logit {report['logit']:.2f}"
     kind = report.get("explained")
     show(grid[0, 0], found.x_1CHW[0], said if kind in (None, report.get("class")) else f"{said}\nexplained: {kind}")
+    if found.box is not None:
+        x0, y0, x1, y1 = found.box
+        for axes in grid[0, : 1 + len(found.maps)]:
+            axes.plot([x0, x1, x1, x0, x0], [y0, y0, y1, y1, y0], color="lime", linewidth=0.8)
     for axes, (name, map_HW) in zip(grid[0, 1:], found.maps.items(), strict=False):
         numbers = report["maps"][name]
         show(axes, found.x_1CHW[0] // 2, f"{name}\n↓ {numbers['deletion']:.2f}  ↑ {numbers['insertion']:.2f}")  # darker
