@@ -180,7 +180,8 @@ class Run:
         facts = next(iter(self.record["data"].values()))
         shape = (16, facts["channels"], facts["pixels"], facts["pixels"])
         noise = Rng(0, 0, "digest").integers(256, math.prod(shape)).view(shape).to(torch.uint8)
-        return hashlib.sha256(self.objective.logits(noise).numpy().tobytes()).hexdigest()
+        tell = self.objective.embed if hasattr(self.objective, "embed") else self.objective.logits
+        return hashlib.sha256(tell(noise).numpy().tobytes()).hexdigest()
 
     def class_number(self, label: int | str | None) -> int | None:
         """A class's number from its name or number."""
