@@ -54,7 +54,8 @@ class Known(nn.Module):
     def __init__(self, embedder: nn.Module, people: int, size: int):
         super().__init__()
         self.embedder = embedder
-        self.people_KD = nn.Parameter(torch.randn(people, size))
+        # Only directions count, and short ones turn faster: Adam's steps are all of one size.
+        self.people_KD = nn.Parameter(0.05 * torch.randn(people, size))
 
     def forward(self, x_NCHW: torch.Tensor) -> torch.Tensor:
         """(N, C, H, W) -> vectors (N, D)."""

@@ -57,7 +57,7 @@ class Embed:
         decay: float = 0.02,
         half_life: float = 10_000,
         scale: float | None = None,
-        rise: tuple[float, float] = (0.05, 0.6),
+        rise: tuple[float, float] = (0.25, 0.75),
     ):
         if margin not in MARGINS:
             raise Wrong("no such margin", got=margin, try_=", ".join(MARGINS), usage=True)
@@ -125,12 +125,12 @@ class Embed:
 
 
 def suitable(people: int) -> float:
-    """A scale for so many people: twice that at which the softmax is steepest, √2·ln(K - 1) (AdaCos: Zhang et al. 2019, arXiv
-    1905.00292, equation 12), since a margin has to be made up for; 4 to 64.
+    """A scale for so many people: half as much again as where the softmax is steepest, √2·ln(K - 1) (AdaCos: Zhang et al. 2019,
+    arXiv 1905.00292, equation 12), since a margin has to be made up for; 4 to 64.
 
     The papers' 64 is for tens of thousands of people; on few, nothing converges with it.
     """
-    return min(max(2 * math.sqrt(2) * math.log(max(people - 1, 2)), 4.0), 64.0)
+    return min(max(1.5 * math.sqrt(2) * math.log(max(people - 1, 2)), 4.0), 64.0)
 
 
 def marked(cos_N: torch.Tensor, margin: str, m: float, long_N: torch.Tensor | None = None) -> torch.Tensor:
