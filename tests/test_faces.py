@@ -1,4 +1,4 @@
-"""Faces: what is drawn, people parted, margins and scores against definitions written out; from training to a name for a file."""
+"""Faces: what is drawn, people parted, margins and scores against definitions written out; from training to a name."""
 
 from __future__ import annotations
 
@@ -462,7 +462,7 @@ def test_people_are_enrolled_kept_and_found(trained: Path) -> None:
     assert torch.equal(again.vectors_KD, gallery.vectors_KD) and again.people == gallery.people
     assert sorted(path.name for path in Path("gallery").iterdir()) == ["gallery.json", "gallery.safetensors"]
     found, stranger = matching.search(loaded, again, [bar(1, 190, "x.png"), bar(6, 190, "y.png")], top=2)
-    assert found["person"] == "p1" and found["known"] and [one["person"] for one in found["likeliest"]][0] == "p1"
+    assert found["person"] == "p1" and found["known"] and found["likeliest"][0]["person"] == "p1"
     assert len(found["likeliest"]) == 2 and found["false_alarm"] == pytest.approx(
         1 - (1 - found["false_accept"]) ** 3, abs=1e-3
     )

@@ -29,21 +29,21 @@ FEWEST = 12  # people with several pictures: five to learn from, three to watch,
 #: What makes a person: name -> lowest and highest, drawn evenly.
 WHO = {
     "wide": (0.40, 0.54), "high": (0.54, 0.68), "jaw": (-0.05, 0.34), "skin": (0, 1), "warm": (-0.05, 0.05),
-    "ears": (0.07, 0.14), "hair": (0, 1), "line": (-0.80, -0.32), "part": (-0.30, 0.30), "fringe": (-0.35, 0.45),
+    "ears": (0.07, 0.14), "hair": (0, 1), "line": (-0.85, -0.40), "part": (-0.30, 0.30), "fringe": (-0.35, 0.45),
     "volume": (0.03, 0.24), "long": (-0.2, 1.15), "bald": (0, 1),
     "apart": (0.30, 0.47), "eyes_at": (-0.16, 0.06), "eye_wide": (0.085, 0.135), "eye_high": (0.6, 1.0),
     "slant": (-0.25, 0.25), "iris": (0, 1), "iris_wide": (0.48, 0.72),
     "brow_up": (0.17, 0.31), "brow_thick": (0.012, 0.038), "brow_long": (0.10, 0.17), "brow_slant": (-0.35, 0.35),
     "nose_long": (0.22, 0.38), "nose_wide": (0.05, 0.11), "mouth_at": (0.46, 0.62), "mouth_wide": (0.15, 0.28),
-    "lips": (0.02, 0.055), "red": (0, 1), "beard": (0, 1), "beard_at": (0.22, 0.55),
+    "lips": (0.02, 0.055), "red": (0, 1), "beard": (0, 1), "beard_at": (0.40, 0.66),
     "mole_x": (-0.6, 0.6), "mole_y": (-0.35, 0.6), "mole": (0, 1),
     "spot_x": (-0.6, 0.6), "spot_y": (-0.35, 0.6), "spot": (0, 1),
 }  # fmt: skip
 #: What makes a picture of one.
 HOW = {
-    "yaw": (-0.50, 0.50), "pitch": (-0.30, 0.30), "tilt": (-0.24, 0.24), "size": (0.88, 1.16),
+    "yaw": (-0.45, 0.45), "pitch": (-0.28, 0.28), "tilt": (-0.22, 0.22), "size": (0.90, 1.16),
     "right": (-0.12, 0.12), "down": (-0.10, 0.14), "light_x": (-1, 1), "light_y": (-1, 0.5), "strength": (0.1, 0.65),
-    "red_cast": (-0.26, 0.26), "green_cast": (-0.18, 0.18), "blue_cast": (-0.30, 0.30), "exposure": (-0.35, 0.25),
+    "red_cast": (-0.18, 0.18), "green_cast": (-0.08, 0.08), "blue_cast": (-0.22, 0.22), "exposure": (-0.30, 0.22),
     "smile": (-0.35, 1.0), "open": (-0.9, 1.0), "lids": (0.5, 1.15), "raise": (-0.04, 0.06),
     "look_x": (-1, 1), "look_y": (-1, 1), "glasses": (0, 1), "frame": (0, 1),
     "back_1": (0, 1), "back_2": (0, 1), "back_3": (0, 1), "back_4": (0, 1), "back_5": (0, 1), "back_6": (0, 1),
@@ -96,8 +96,8 @@ def _ramp(u_N11: torch.Tensor, stops: Sequence[Sequence[float]]) -> torch.Tensor
 
 
 def _rgb(t: Traits, name: str, first: int = 1) -> torch.Tensor:
-    """Three traits as a colour (N, 3)."""
-    return torch.cat([t[f"{name}_{first + i}"].flatten(1) for i in range(3)], 1)
+    """Three traits as a colour (N, 3), neither black nor glaring."""
+    return 0.2 + 0.7 * torch.cat([t[f"{name}_{first + i}"].flatten(1) for i in range(3)], 1)
 
 
 class _Canvas:
@@ -174,7 +174,7 @@ def _painted(t: Traits, pixels: int) -> torch.Tensor:
     face = on.paint(head, skin)
     person = torch.maximum(person, face)
     chin_x, chin_y, _ = place(torch.tensor(0.0), t["beard_at"])
-    bearded = (t["beard"] > 0.72).float() * (0.35 + 0.6 * (t["beard"] - 0.72) / 0.28)
+    bearded = (t["beard"] > 0.75).float() * (0.4 + 0.5 * (t["beard"] - 0.75) / 0.25)
     low = chin_y - on.y - 0.9 * ((on.x - chin_x).abs() / w).square() * h * 0.5
     on.paint(low, hair * 0.9, face * bearded)
 

@@ -83,7 +83,8 @@ class Embed:
         x_NCHW, y_N = batch
         net = self.players[player].net
         e_ND = net(x_NCHW).float()
-        cos_NK = F.linear(F.normalize(e_ND), F.normalize(net.people_KD.float()))  # type: ignore[operator, union-attr]
+        with torch.autocast(e_ND.device.type, enabled=False):  # bfloat16 has no digits to spare for cosines
+            cos_NK = F.normalize(e_ND) @ F.normalize(net.people_KD.float()).T  # type: ignore[operator, union-attr]
         cos_N = cos_NK.gather(1, y_N[:, None])[:, 0]
         long_N = self._long(e_ND.detach().norm(dim=1)) if self.margin == "adaface" else None
         right_N = marked(cos_N, self.margin, self.width, long_N)
