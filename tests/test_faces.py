@@ -14,7 +14,7 @@ from PIL import Image
 
 from conftest import Command, one_line
 from gannet import matching, recipe, run
-from gannet.data import Ledger, faces, images, keeping
+from gannet.data import Ledger, faces, keeping
 from gannet.data.images import Images
 from gannet.errors import Wrong
 from gannet.evaluation import faces as verification
@@ -202,7 +202,7 @@ def test_the_first_loss_is_the_expected_one(margin: str, kinds: int) -> None:
 
 
 def test_scales_suit_the_number_of_people() -> None:
-    scales = [embed.suitable(k) for k in (2, 10, 1_000, 100_000, 10**12)]
+    scales = [embed.suitable(k) for k in (2, 10, 1_000, 100_000, 10**15)]
     assert scales == sorted(scales) and scales[0] == 4
     assert scales[2] == pytest.approx(1.5 * math.sqrt(2) * math.log(999)) and scales[-1] == 64
     with pytest.raises(Wrong, match="no such margin"):
@@ -247,10 +247,12 @@ def test_the_equal_error_is_the_definition() -> None:
         same, other = scores(seed)
         found = []
         for at in same.tolist():
-            wrongly = float((other > at).double().mean())
-            missed = float((same <= at).double().mean())
-            found.append((abs(wrongly - missed), (wrongly + missed) / 2))
-        assert verification.equal_error(same, other) in [pytest.approx(e) for apart, e in found if apart == min(found)[0]]
+            for just_below in (0.0, 1e-6):
+                wrongly = float((other > at - just_below).double().mean())
+                missed = float((same <= at - just_below).double().mean())
+                found.append((abs(wrongly - missed), (wrongly + missed) / 2))
+        best = [error for apart, error in found if apart < min(found)[0] + 1e-9]
+        assert any(verification.equal_error(same, other) == pytest.approx(error) for error in best)
     assert verification.equal_error(torch.ones(5), torch.zeros(5)) == pytest.approx(0)
     assert verification.equal_error(torch.zeros(5), torch.ones(5)) == pytest.approx(1)
 
@@ -505,8 +507,11 @@ def test_bad_matches_in_one_line(trained: Path) -> None:
         matching.same(drawing, "one.png", "one.png")
 
 
-def test_a_folder_of_people_from_training_to_its_scores(gannet: Command) -> None:
+def test_a_folder_of_people_from_training_to_its_scores() -> None:
     people(Path("club"), {f"p{i:02d}": 4 for i in range(13)}, 8)
-    gannet("train", "faces", "--size", "tiny", "--data", "club", "--steps", "4", "--out", "run")
-    assert "club/test" in gannet("evaluate", "run").stdout
-    assert images.load("club", "train").name == "club"
+    run.train("faces", size="tiny", data="club", steps=4, out="run", skip=NONE)
+    report = run.evaluate("run")
+    assert "16 pictures of 4 people" in report["about"] and report["scores"]["tar_far_1"]["n"] == 16 * 15 / 2
+    with pytest.raises(Wrong, match="not those that the run began with"):
+        Path("club/p00/0.png").write_bytes(Path("club/p00/1.png").read_bytes())
+        run.evaluate("run")

@@ -188,7 +188,5 @@ def embedded(run: Run, files: Sequence[str | Path]) -> torch.Tensor:
         Wrong: for what is no picture; the line names the file.
     """
     facts = next(iter(run.record["data"].values()))
-    if not files:
-        return torch.empty(0, run.objective.size)
     made = [prepared(Path(file), facts["pixels"], facts["channels"]) for file in files]
-    return run.objective.embed(torch.stack(made))
+    return run.objective.embed(torch.stack(made)) if made else torch.empty(0, run.objective.size)

@@ -178,19 +178,18 @@ def accepted(same_S: torch.Tensor, other_O: torch.Tensor, rate: float) -> tuple[
 
 
 def rates(same_S: torch.Tensor, other_O: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """False accepts and false rejects at each same pair's own score as threshold, lowest first, (S,) each."""
+    """False accepts and false rejects with the threshold just below each same pair's score, then at each, (2S,) both."""
     at_S, other_O = same_S.sort().values, other_O.sort().values
-    wrongly_S = 1 - torch.searchsorted(other_O, at_S, right=True).double() / len(other_O)
-    missed_S = torch.searchsorted(at_S, at_S, right=True).double() / len(at_S)
-    return wrongly_S, missed_S
+    wrongly = [1 - torch.searchsorted(other_O, at_S, right=right).double() / len(other_O) for right in (False, True)]
+    missed = [torch.searchsorted(at_S, at_S, right=right).double() / len(at_S) for right in (False, True)]
+    return torch.cat(wrongly), torch.cat(missed)
 
 
 def equal_error(same_S: torch.Tensor, other_O: torch.Tensor) -> float:
     """The error where false accepts and false rejects are equal: their mean where they are nearest to it."""
-    wrongly_S, missed_S = rates(same_S, other_O)
-    best = int((wrongly_S - missed_S).abs().argmin())
-    lowest_wrong = float((other_O > same_S.min() - 1).double().mean()) if best < 0 else float(wrongly_S[best])
-    return (lowest_wrong + float(missed_S[best])) / 2
+    wrongly_T, missed_T = rates(same_S, other_O)
+    best = (wrongly_T - missed_T).abs().argmin()
+    return float((wrongly_T + missed_T)[best]) / 2
 
 
 def curve(same_S: torch.Tensor, other_O: torch.Tensor, points: int = 200) -> tuple[np.ndarray, np.ndarray]:

@@ -103,10 +103,12 @@ class Embed:
     @torch.no_grad()
     def embed(self, x_NCHW: torch.Tensor) -> torch.Tensor:
         """The averaged net's vectors of byte pictures (N, C, H, W): (N, D), float32, of length 1."""
+        if not len(x_NCHW):
+            return torch.empty(0, self.size)
         part = max(8, 500 * 28**2 // math.prod(x_NCHW.shape[2:]))  # as much memory for large pictures as for small ones
         device = next(self.average.parameters()).device
         parts = [self.average(to_float(x).to(device, memory_format=torch.channels_last)) for x in x_NCHW.split(part)]
-        return F.normalize(torch.cat([part.float().cpu() for part in parts])) if parts else torch.empty(0, self.size)
+        return F.normalize(torch.cat([part.float().cpu() for part in parts]))
 
     def expect(self) -> dict[str, float]:
         """At margin 0, of vectors that have nothing to do with the people's directions: ln of K times the mean of
