@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from conftest import Command, one_line
-from gannet import matching, recipe, run
+from gannet import matching, preflight, recipe, run
 from gannet.data import Ledger, faces, keeping
 from gannet.data.images import Images
 from gannet.errors import Wrong
@@ -515,3 +515,16 @@ def test_a_folder_of_people_from_training_to_its_scores() -> None:
     with pytest.raises(Wrong, match="not those that the run began with"):
         Path("club/p00/0.png").write_bytes(Path("club/p00/1.png").read_bytes())
         run.evaluate("run")
+
+
+def test_a_healthy_recipe_passes_every_check() -> None:
+    chosen = recipe.find("faces")
+
+    def build(size: str) -> recipe.Recipe:
+        torch.manual_seed(0)
+        return recipe.build(chosen, recipe.resolve(chosen, {"size": size, "data": "bars"}))
+
+    rows = preflight.fly(preflight.Case(build("tiny"), again=build), full=True)
+    assert not preflight.failed(rows), preflight.failed(rows)
+    warned = {row.name for row in rows if row.verdict == "warn"} - {"waiting", "length"}
+    assert warned == {"moved", "repeated-items"}  # biases before batch normalisation; bars repeat themselves
