@@ -121,7 +121,7 @@ def enrol(run: Run, folder: str | Path) -> Gallery:
             try:
                 found.append(embedded(run, [file])[0])
             except Wrong as wrong:
-                left_out.append([shown(str(file.relative_to(root))), str(wrong.got).rpartition(": ")[2]])
+                left_out.append([shown(str(file.relative_to(root))), str(wrong.got).removeprefix(f"{file}: ")])
         if not found:
             why = f", such as {left_out[-1][0]}: {left_out[-1][1]}" if files else ""
             raise Wrong(f"no picture of {shown(place.name)} can be used{why}", got=place, try_="one picture at least of each")

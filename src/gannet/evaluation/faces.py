@@ -49,15 +49,13 @@ class Verification:
         return {"eer_watched": equal_error(same_S, other_O), "missed_watched": 1 - accepted(same_S, other_O, RATES[0])[0]}
 
     def finish(self, objective: Any) -> dict[str, Any]:
-        """What the finished run should remember: the threshold that takes one stranger in a hundred of those watched for
-        somebody else, and its error rates there."""
+        """What the finished run should remember: the threshold that takes one pair in a hundred of different people, of those
+        watched, for one person; its error rates there; and how many people and pairs, same and other, these are of."""
         same_S, other_O = scores_of(objective.embed(self.watched.x_NCHW), labels(self.watched))
-        return {"threshold": threshold_at(other_O, RATES[0]), **self._rates(same_S, other_O)}
-
-    def _rates(self, same_S: torch.Tensor, other_O: torch.Tensor) -> dict[str, Any]:
         at = threshold_at(other_O, RATES[0])
-        found: dict[str, Any] = dict(zip(("false_accept", "false_reject"), errors(same_S, other_O, at), strict=True))
-        return found | {"watched_people": len(self.watched.classes), "watched_pairs": [len(same_S), len(other_O)]}
+        wrongly, missed = errors(same_S, other_O, at)
+        behind = {"watched_people": len(self.watched.classes), "watched_pairs": [len(same_S), len(other_O)]}
+        return {"threshold": at, "false_accept": wrongly, "false_reject": missed, **behind}
 
     def sheet(self, objective: Any) -> np.ndarray:
         """Watched pairs (H, W, C), side by side: two rows of one person's that look least alike, two of different people
@@ -84,15 +82,15 @@ class Verification:
             got = "--full" if full else f"--features {wish}"
             raise Wrong("who is who is judged by the test people alone", got=got, try_="no such flag", usage=True)
         ways: dict[str, Embed] = {"net": objective.embed, "pixels": pixels, "colours": colours}
-        found, spreads, curves, counts = {}, {}, {}, {}
+        found, spreads, curves, counts, thresholds = {}, {}, {}, {}, {}
         for name, embed in ways.items():
             e_ND, y_N = embed(self.unseen.x_NCHW), labels(self.unseen)
             same_S, other_O = scores_of(e_ND, y_N)
-            kept = threshold_at(scores_of(embed(self.watched.x_NCHW), labels(self.watched))[1], RATES[0])
+            thresholds[name] = threshold_at(scores_of(embed(self.watched.x_NCHW), labels(self.watched))[1], RATES[0])
             folds, each = lfw(e_ND, y_N, seed)
             hit, n_hit = first_rank(e_ND, y_N)
             told, n_told = open_set(e_ND, y_N, RATES[0])
-            wrongly, missed = errors(same_S, other_O, kept)
+            wrongly, missed = errors(same_S, other_O, thresholds[name])
             found[name] = {
                 "accuracy": float(np.mean(folds)),
                 "tar_far_1": accepted(same_S, other_O, RATES[0])[0],
@@ -116,7 +114,7 @@ class Verification:
             "scores": scores,
             "columns": ["net", "baseline"],
             "ways": found,
-            "threshold": threshold_at(scores_of(objective.embed(self.watched.x_NCHW), labels(self.watched))[1], RATES[0]),
+            "threshold": thresholds["net"],
             "about": f"{self.unseen.name}/{self.unseen.split}: {len(self.unseen):,} pictures of {len(self.unseen.classes):,} "
             f"people, none of whom was learnt from, by whom nothing was chosen. Baseline: the better of raw pixels (TAR at FAR "
             f"1 %: {found['pixels']['tar_far_1']:.3f}) and colours' histogram ({found['colours']['tar_far_1']:.3f}), judged in "
@@ -206,6 +204,8 @@ def lfw(e_ND: torch.Tensor, y_N: torch.Tensor, seed: int = 0) -> tuple[list[floa
     Nobody is in two folds; a fold has 300 pairs of one person and as many of two, or what there is of them. The threshold is
     the one that is right most often on the nine others. Fewer than twenty people make fewer folds, of two at least.
     """
+    some = few(len(y_N))
+    e_ND, y_N = e_ND[some], y_N[some]
     people = y_N.unique()
     folds = min(FOLDS, len(people) // 2)
     fold_K = torch.zeros(int(people.max()) + 1, dtype=torch.int64)
