@@ -145,6 +145,7 @@ def test_list_and_data_list(capsys: pytest.CaptureFixture[str]) -> None:
         "classify",
         "dcgan",
         "digits",
+        "faces",
         "images",
         "r3gan",
         "stacked",

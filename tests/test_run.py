@@ -124,7 +124,7 @@ def test_killed_resumed_and_loaded_in_fresh_processes(name: str, gannet: Command
     assert_equal("killed", "whole")
     assert Path("killed/best.safetensors").read_bytes() == Path("whole/best.safetensors").read_bytes()
     lines = [json.loads(line) for line in Path("killed/metrics.jsonl").read_text().splitlines()]
-    steps = [line["step"] for line in lines if not {"fid_2k", "kl_10k", "loss_watched"} & line.keys()]
+    steps = [line["step"] for line in lines if not {"fid_2k", "kl_10k", "loss_watched", "eer_watched"} & line.keys()]
     assert steps == sorted(set(steps))  # what the kill left behind was dropped, nothing is there twice
     assert steps[-1] == 200
 
@@ -132,6 +132,9 @@ def test_killed_resumed_and_loaded_in_fresh_processes(name: str, gannet: Command
         Image.new("L", (48, 48), 77).save("x.png")
         told = gannet("predict", "killed", "x.png", "--json", GANNET_HOME="/nonexistent/cache").stdout
         assert json.loads(told) == run.load("whole").predict(["x.png"])
+        return
+    if name == "faces":
+        assert run.load("killed").digest() == run.load("whole").digest()  # of the bars nothing is opened: the cache is empty
         return
     gannet("sample", "killed", "-n", "3", "--out", "drawn", "--seed", "5", GANNET_HOME="/nonexistent/cache")
     assert sorted(path.name for path in Path("drawn").glob("*.png")) == ["00000.png", "00001.png", "00002.png", "grid.png"]

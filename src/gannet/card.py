@@ -27,6 +27,15 @@ Pictures kept from training, unpicked, and what its running average finds in the
     "limits": "It finds things of its own classes only, in pictures like those that it was trained on, 100 in one at most.",
 }
 
+KNOWS = {
+    "picture": """![the hardest pairs](samples/last.png)
+
+Of the people kept from training, the pairs that it judges worst.""",
+    "use": 'answer = gannet.matching.same(gannet.load("PATH OF THIS FOLDER"), "a.png", "b.png")  # one person or two',
+    "limits": "It says how alike two faces are to a net, is wrong as often as stated on people like those it was measured on, and "
+    "nothing is known of others. It neither finds nor aligns faces.",
+}
+
 
 def write(record: dict[str, Any], evaluation: dict[str, Any] | None = None, preflight: dict[str, Any] | None = None) -> str:
     """The card of a finished run.
@@ -37,7 +46,7 @@ def write(record: dict[str, Any], evaluation: dict[str, Any] | None = None, pref
         preflight: preflight.json, where there is one
     """
     facts = next(iter(record["data"].values()))
-    kind = DRAWS if record.get("draws", True) else SEES if "threshold" in record["trained"] else TELLS
+    kind = DRAWS if record.get("draws", True) else _told(record["trained"])
     trained = record["trained"]
     arguments = "\n".join(f"| {key} | {value} |" for key, value in record["arguments"].items())
     sizes = ", ".join(f"{name} {number:,}" for name, number in record["parameters"].items())
@@ -84,6 +93,11 @@ import gannet
 
 {kind["limits"]}
 """
+
+
+def _told(trained: dict[str, Any]) -> dict[str, str]:
+    """Words for what tells classes, things or people apart."""
+    return SEES if "f1_watched" in trained else KNOWS if "false_accept" in trained else TELLS
 
 
 def _left_out(facts: dict[str, Any], most: int = 20) -> str:

@@ -160,7 +160,10 @@ class Run:
         facts = next(iter(self.record["data"].values()))
         shape = (16, facts["channels"], facts["pixels"], facts["pixels"])
         noise = Rng(0, 0, "digest").integers(256, math.prod(shape)).view(shape).to(torch.uint8)
-        said = self.objective.boxes(noise) if hasattr(self.objective, "boxes") else [self.objective.logits(noise)]
+        if hasattr(self.objective, "boxes"):
+            said = [*self.objective.boxes(noise)]
+        else:
+            said = [(self.objective.embed if hasattr(self.objective, "embed") else self.objective.logits)(noise)]
         return hashlib.sha256(b"".join(part.numpy().tobytes() for part in said)).hexdigest()
 
     def class_number(self, label: int | str | None) -> int | None:

@@ -310,10 +310,11 @@ def times_alpha(x_NCHW: torch.Tensor) -> torch.Tensor:
 def load(name: str, split: str = "train", pixels: int | None = None) -> Images:
     """A set of pictures: a folder or zip of one's own, a Hugging Face data set (owner/name), or one that has a name here.
 
-    These are mnist, fashion-mnist, emoji, digits8 (embedded), bars, cifar-10 and cifar-100 (where their binary version lies in
-    the cache), and three at a time of a grey one: stacked-mnist …
+    These are mnist, fashion-mnist, emoji, faces (drawn here), digits8 (embedded), bars, cifar-10 and cifar-100 (where their
+    binary version lies in the cache), and three at a time of a grey one: stacked-mnist …
 
-    A folder's pictures become squares of `pixels`; named sets come as they are: of 28, 64 (emoji), 32 (cifar) or 8 pixels.
+    A folder's pictures and faces become squares of `pixels`; other named sets come as they are: of 28, 64 (emoji), 32 (cifar)
+    or 8 pixels.
     Where mnist is neither cached nor to be reached, digits8 stands in for it and one line on stderr says so.
 
     Raises:
@@ -333,6 +334,10 @@ def _read(name: str, split: str, pixels: int | None) -> Images:
         return pictures.read(name, pixels).split(split)
     if name == "digits8":
         return _digits8(split)
+    if name == "faces":
+        from gannet.data import faces  # which makes Images of what it draws
+
+        return faces.read(split, pixels)
     if name in CIFARS:
         return _cifar(name, split)
     if name in STACKS:
@@ -379,7 +384,7 @@ CIFARS: dict[str, tuple[dict[str, list[str]], str, int]] = {
     ),
     "cifar-100": ({"train": ["train.bin"], "test": ["test.bin"]}, "fine_label_names.txt", 2),
 }
-NAMES = ("mnist", "fashion-mnist", "emoji", "digits8", "bars", *CIFARS, *STACKS)
+NAMES = ("mnist", "fashion-mnist", "emoji", "faces", "digits8", "bars", *CIFARS, *STACKS)
 
 
 def _digits8(split: str) -> Images:

@@ -143,9 +143,13 @@ class Classifier(nn.Module):
         self.norm = nn.BatchNorm2d(widths[-1])
         self.name = convolution(0, widths[-1], classes)
 
+    def places(self, x_NCHW: torch.Tensor) -> torch.Tensor:
+        """(N, C, H, W) in [-1, 1] -> what is seen at each place (N, widths[-1], H / 2^stages, W / 2^stages)."""
+        return activate(self.norm(self.trunk(self.start(space_to_depth(framed(x_NCHW, self.spare))))))
+
     def features(self, x_NCHW: torch.Tensor) -> torch.Tensor:
         """(N, C, H, W) in [-1, 1] -> the averages (N, widths[-1]) from which classes are told."""
-        return activate(self.norm(self.trunk(self.start(space_to_depth(framed(x_NCHW, self.spare)))))).mean((2, 3))
+        return self.places(x_NCHW).mean((2, 3))
 
     def forward(self, x_NCHW: torch.Tensor) -> torch.Tensor:
         """(N, C, H, W) in [-1, 1] -> logits (N, classes)."""

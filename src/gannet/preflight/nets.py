@@ -228,7 +228,12 @@ def average(case: Case) -> Finding:
     objective = case.copy()
     if not getattr(objective, "half_life", 0):
         return Finding("info", "nothing is averaged", "")
-    raw = {name: player.net for name, player in objective.players.items()}
+    parts = {name: name.partition(".") for name in objective.nets()}  # "player", or "player.part" of its net
+    raw = {
+        name: objective.players[player].net.get_submodule(part)
+        for name, (player, _, part) in parts.items()
+        if player in objective.players
+    }
     averaged = {name: net for name, net in objective.nets().items() if name in raw and raw[name] is not net}
     if not averaged:
         words = "the trained nets are the model"
