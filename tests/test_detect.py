@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from conftest import Command, one_line
-from gannet import run
+from gannet import explain, run
 from gannet.data import annotated, boxes, images
 from gannet.data.boxes import Batch, Boxes, Moved, Scenes
 from gannet.data.images import Images
@@ -475,3 +475,35 @@ def test_things_of_no_class_make_no_scenes(tmp_path: Path) -> None:
         Scenes(bare)
     with pytest.raises(Wrong, match="larger than 3 pixels"):
         Scenes(images.load("bars"), sizes=(2, 300))
+
+
+def test_a_box_is_explained(trained: Path, gannet: Command, tmp_path: Path) -> None:
+    held = boxes.load("bars", 48)[2]
+    Image.fromarray(held.x_NCHW[1, 0].numpy()).resize((96, 96), Image.Resampling.NEAREST).save(tmp_path / "photo.png")
+    record = json.loads((trained / "recipe.json").read_text())
+    seen = json.loads(gannet("predict", str(trained), "photo.png", "--json").stdout)[0]["boxes"]
+    assert seen, record["trained"]
+    report = json.loads(gannet("explain", str(trained), "photo.png", "--box", "0", "--out", "why", "--json").stdout)
+    assert (tmp_path / "why" / "explain.png").is_file() and set(report["maps"]) == {"saliency", "integrated", "gradcam"}
+    assert report["class"] == seen[0]["class"] and report["chance"] == pytest.approx(seen[0]["chance"], abs=0.02)
+    np.testing.assert_allclose(report["box"], seen[0]["box"], atol=1)
+    for words, expected in (
+        (("--box", "99"), ["99", "numbered from 0"]),
+        (("--stage", "down 9"), ["down 9", "down 1", "up 1"]),
+        (("--beside", "photo.png"), ["compares no faces"]),
+    ):
+        one_line(gannet("explain", str(trained), "photo.png", *words, status=2).stderr, *expected)
+
+
+def test_the_score_that_is_explained_is_the_boxs() -> None:
+    torch.manual_seed(0)
+    net = Detector(32, 1, 3, widths=(8, 12), blocks=1).eval()
+    torch.nn.init.normal_(net.tell.weight, std=0.3)
+    x = Rng(0, 0, "x").normal(5, 1, 32, 32)
+    target = explain.of_detector(net, 32)
+    y = torch.tensor([(k * 8 + row) * 8 + column for k, row, column in ((0, 0, 0), (1, 2, 3), (2, 7, 7), (2, 0, 5), (1, 4, 4))])
+    told = net(x)
+    expected = [told[0, 0, 0, 0], told[1, 1, 2, 3], told[2, 2, 7, 7], told[3, 2, 0, 5], told[4, 1, 4, 4]]
+    assert torch.allclose(target.score(x, y), torch.stack(expected), atol=1e-4)
+    for stage in target.stages:
+        assert explain.maps(target, x, y, "gradcam", stage=stage).shape == (5, 32, 32)

@@ -466,7 +466,8 @@ def test_explaining_a_classifier(trained: Path, apart: Path) -> None:
     report = explain.explain_into(loaded, file, apart / "out")
     assert report == json.loads((apart / "out" / "explain.json").read_text()) == explain.explain(loaded, file)
     told = loaded.predict(file)[0]
-    assert (report["class"], report["chance"]) == (told["class"], told["chance"]) == ("across", report["chance_of_it"])
+    assert report["class"] == told["class"] == "across" and report["chance"] == report["chance_of_it"]
+    assert report["chance"] == pytest.approx(told["chance"], abs=2e-3)  # that may be in bfloat16; gradients are in full
     assert list(report["maps"]) == ["saliency", "integrated", "gradcam"] and report["maps"]["gradcam"]["stage"] == "stage 3"
     one = report["maps"]["integrated"]
     assert abs(one["gap"]) < 0.1 * abs(one["of"]) + 0.05

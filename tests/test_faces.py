@@ -528,3 +528,31 @@ def test_a_healthy_recipe_passes_every_check() -> None:
     assert not preflight.failed(rows), preflight.failed(rows)
     warned = {row.name for row in rows if row.verdict == "warn"} - {"waiting", "length"}
     assert warned == {"moved", "repeated-items"}  # biases before batch normalisation; bars repeat themselves
+
+
+def test_the_command_compares_enrols_searches_and_explains(trained: Path, gannet: Command) -> None:
+    for name in ("two", "six"):
+        Path(f"people/{name}").mkdir(parents=True)
+    for place, light, file in ((2, 200, "people/two/a.png"), (6, 200, "people/six/a.png"), (2, 120, "c.png")):
+        bar(place, light, file)
+    found = matching.same(run.load(trained), "people/two/a.png", "c.png")
+    said = gannet("predict", str(trained), "people/two/a.png", "c.png").stdout
+    assert said.startswith(f"{'same' if found['same'] else 'different'}: similarity {found['similarity']:.3f}")
+    assert f"{found['false_accept']:.2%}" in said and f"{found['false_reject']:.2%}" in said
+    told = gannet("predict", str(trained), "c.png", "--gallery", "people", "--out", "kept", "--json")
+    again = gannet("predict", str(trained), "c.png", "--gallery", "kept", "--json")
+    assert json.loads(told.stdout) == json.loads(again.stdout)
+    assert {one["person"] for one in json.loads(told.stdout)[0]["likeliest"]} == {"two", "six"}
+    report = json.loads(
+        gannet("explain", str(trained), "c.png", "--beside", "people/two/a.png", "--out", "why", "--json").stdout
+    )
+    assert report["similarity"] == pytest.approx(found["similarity"], abs=0.01) and Path("why/explain.png").is_file()
+    card = (trained / "README.md").read_text()
+    assert "matching.same" in card and "one person's pictures that look least alike" in card
+    for words, parts in (
+        (("predict", str(trained), "c.png"), ["in pairs", "1 pictures", "--gallery"]),
+        (("predict", str(trained)), ["no picture"]),
+        (("explain", str(trained), "c.png"), ["in pairs", "--beside"]),
+    ):
+        one_line(gannet(*words, status=2).stderr, *parts)
+    one_line(gannet("predict", str(trained), "c.png", "--gallery", "nowhere", status=1).stderr, "nowhere", "folder of people")

@@ -30,10 +30,9 @@ Pictures kept from training, unpicked, and what its running average finds in the
 KNOWS = {
     "picture": """![the hardest pairs](samples/last.png)
 
-Of the people kept from training, the pairs that it judges worst.""",
+Of people kept from training: two rows of one person's pictures that look least alike to it, two of different people's most.""",
     "use": 'answer = gannet.matching.same(gannet.load("PATH OF THIS FOLDER"), "a.png", "b.png")  # one person or two',
-    "limits": "It says how alike two faces are to a net, is wrong as often as stated on people like those it was measured on, and "
-    "nothing is known of others. It neither finds nor aligns faces.",
+    "limits": "It knows faces like those it learnt from, and neither finds nor aligns them. Ask people before you enrol them.",
 }
 
 

@@ -293,7 +293,7 @@ def sample(words: list[str]) -> None:
 
 
 def predict(words: list[str]) -> None:
-    """say what pictures show, by a run that tells classes apart or finds things"""
+    """say what pictures show, by a run that tells classes apart, finds things, or knows faces"""
     import tyro
 
     def flags(
@@ -301,6 +301,7 @@ def predict(words: list[str]) -> None:
         files: tyro.conf.Positional[tuple[str, ...]],
         top: int = 3,
         least: float | None = None,
+        gallery: str | None = None,
         out: str | None = None,
         json: bool = False,
         weights: Literal["last", "best"] = "last",
@@ -310,17 +311,19 @@ def predict(words: list[str]) -> None:
 
         Args:
             run: the run folder
-            files: pictures; a classifier looks at the middle square of each, a detector at the whole
-            top: so many of the likeliest classes
+            files: pictures; a classifier looks at the middle square of each, a detector at the whole; of faces two are compared
+            top: so many of the likeliest classes or people
+            gallery: of faces: who is on the pictures, of the people with a folder in this one, or of a gallery that was written
             least: of a detector: chance from which a thing is told; otherwise the one that was chosen in training
-            out: of a detector: folder for pictures with boxes, coco.json and labels/ as YOLO has them; otherwise RUN/predicted
+            out: of a detector: folder for pictures with boxes, coco.json and labels/ as YOLO has them; otherwise RUN/predicted;
+                of faces: where the gallery is written, so that nobody need be enrolled again
             json: as JSON, with all classes
             weights: last, or best by the loss that was watched while training
             trust: run the folder's own recipe.py, where the run was made by somebody's own recipe
         """
 
     given = parse(flags, "gannet predict", words)
-    if not given["files"]:
+    if not given["files"] and not (given["gallery"] and given["out"]):
         raise Wrong("there is no picture to look at", try_="gannet predict RUN photo.png", usage=True)
     if given["top"] < 1:
         raise Wrong("--top must be at least 1", got=given["top"], usage=True)
@@ -331,6 +334,11 @@ def predict(words: list[str]) -> None:
     from gannet.run import load
 
     loaded = load(given["run"], weights=given["weights"], trust=given["trust"])
+    if hasattr(loaded.objective, "embed"):
+        _match(loaded, given)
+        return
+    if given["gallery"] is not None:
+        raise Wrong("this run knows no faces", got=f"--gallery {given['gallery']}", try_="a run of faces", usage=True)
     found = loaded.predict(given["files"], least=given["least"])
     usable = [one for one in found if "wrong" not in one]
     drawn = telling.boxes_into(usable, loaded.classes, Path(given["out"] or loaded.folder / "predicted"))
@@ -345,6 +353,41 @@ def predict(words: list[str]) -> None:
         raise Wrong(f"{len(broken)} of {len(found)} pictures cannot be used", got=f"{broken[0]}{more}")
 
 
+def _match(loaded: Any, given: dict[str, Any]) -> None:
+    """`gannet predict` of a run that knows faces: are two pictures of one person, or who is on each."""
+    from gannet import matching
+
+    files = given["files"]
+    if given["gallery"] is None:
+        if len(files) != 2:
+            hint = "two pictures, or --gallery FOLDER for who is on each"
+            raise Wrong("faces are compared in pairs", got=f"{len(files)} pictures", try_=hint, usage=True)
+        answer: Any = matching.same(loaded, *files)
+        lines = [f"{'same' if answer['same'] else 'different'}: similarity {answer['similarity']:.3f}"]
+    else:
+        place = Path(given["gallery"])
+        saved = (place / matching.NOTE).is_file()
+        gallery = matching.Gallery.load(place) if saved else matching.enrol(loaded, place)
+        for name, reason in () if saved else gallery.left_out:
+            print(f"left out: {name}: {reason}", file=sys.stderr)
+        if given["out"] is not None:
+            print(gallery.save(given["out"]), file=sys.stderr)
+        answer = matching.search(loaded, gallery, files, given["top"])
+        lines = []
+        for one in answer:
+            others = ", ".join(f"{other['person']} {other['similarity']:.3f}" for other in one["likeliest"])
+            lines.append(f"{one['file']}: {one['person']} ({others})")
+    if given["json"]:
+        print(json.dumps(answer, indent=2))
+        return
+    at = matching.kept(loaded)
+    print("\n".join(lines))
+    print(
+        f"from a similarity of {at['threshold']:.3f} on: of people kept from training {at['false_accept']:.2%} of pairs of "
+        f"others are taken for one, {at['false_reject']:.2%} of one person's for two"
+    )
+
+
 def explain(words: list[str]) -> None:
     """show where in a picture a run's answer comes from, beside random places"""
     import tyro
@@ -356,13 +399,14 @@ def explain(words: list[str]) -> None:
         method: Literal["all", "saliency", "integrated", "gradcam", "guided"] = "all",
         stage: str | None = None,
         box: int | None = None,
+        beside: str | None = None,
         out: str | None = None,
         json: bool = False,
         weights: Literal["last", "best"] = "last",
         trust: bool = False,
         offline: bool = False,
     ) -> None:
-        """Explain what a classifier, a detector or a critic says of a picture; writes explain.png and explain.json.
+        """Explain what a run says of a picture, class, box, likeness or critic's logit; writes explain.png and explain.json.
 
         Args:
             run: the run folder
@@ -371,6 +415,7 @@ def explain(words: list[str]) -> None:
                 for; a critic that has learnt classes must be told one
             method: all is the first three; guided draws edges whatever the net knows, and is there to be compared with
             stage: of Grad-CAM, as in --stage 'stage 2'; otherwise the last
+            beside: of faces: the picture that this one is compared with
             box: of a detector: which of the things that it sees, or sees of that class; 0, the surest, otherwise
             out: folder to write into; otherwise RUN/explained
             json: print explain.json
@@ -393,6 +438,9 @@ def explain(words: list[str]) -> None:
     print(f"{folder}/explain.png")
     if "class" in report:
         print(f"{report['file']}: {report['class']} {report['chance']:.1%}")
+    if "similarity" in report:
+        same = "same" if report["same"] else "different"
+        print(f"{report['file']} and {report['beside']}: {same}, similarity {report['similarity']:.3f}")
     rows = [["", "deletion", "insertion"]]
     rows += [[name, f"{one['deletion']:.3f}", f"{one['insertion']:.3f}"] for name, one in report["maps"].items()]
     for name, one in report["floors"].items():
@@ -523,6 +571,9 @@ def data(words: list[str]) -> None:
             lies = any((catalog.home() / "data" / name).rglob("test*.bin"))
             summary = f"60,000 colour images of 32x32 in {kinds} classes, which you put into the cache"
             print(f"{name:16}{'yours' if lies else 'absent':10}{184.4:7.1f} MB  {'unknown':14}{summary}")
+        print(
+            f"{'faces':16}{'drawn':10}{0.0:7.1f} MB  {'CC0':14}21,600 pictures of 1,800 people who are nobody, drawn by gannet"
+        )
         print(f"{'stacked-mnist':16}{'made':10}{0.0:7.1f} MB  {'':14}three at a time of mnist in colour, 1,000 modes")
         return
     if given["name"] is None:

@@ -1,5 +1,7 @@
 """Why does a net say what it says of a picture? Heat maps of where, and the training pictures that it takes for the like.
 
+Of classes, of boxes that a detector sees, of the likeness of two faces, and of what a GAN's critic thinks real.
+
     target = of_net(run.nets["classifier"])            # or Target(score, stages) of anything that gives a picture a number
     heat = maps(target, x_NCHW, y_N, "gradcam")        # (N, H, W)
 
@@ -25,6 +27,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
+from gannet import matching
 from gannet.data import images
 from gannet.data.pictures import fitted, prepared
 from gannet.errors import Wrong
@@ -32,6 +35,7 @@ from gannet.evaluation import explanations
 from gannet.evaluation.explanations import EMPTY, pointing
 from gannet.files import write_json
 from gannet.nets.detector import Detector
+from gannet.nets.faces import Embedder
 from gannet.nets.residual import Resize, Trunk
 from gannet.objectives.detect import peaks
 from gannet.rng import Rng
@@ -92,6 +96,17 @@ def of_detector(net: Detector, pixels: int) -> Target:
         return net(x_NCHW)[:, : net.classes].float().flatten(1).gather(1, y_N[:, None])[:, 0]
 
     return Target(score, stages(net), spare=-pixels % net.even, before=0)
+
+
+def of_pair(net: Embedder, other_1CHW: torch.Tensor) -> Target:
+    """How alike an embedder finds pictures and one other (1, C, H, W): the cosine of their vectors."""
+    with torch.no_grad():
+        other_1D = F.normalize(net(other_1CHW).float())
+
+    def score(x_NCHW: torch.Tensor, y_N: torch.Tensor | None) -> torch.Tensor:
+        return (F.normalize(net(x_NCHW).float()) * other_1D).sum(1)
+
+    return Target(score, stages(net.trunk), net.trunk.spare)
 
 
 def stages(net: nn.Module) -> dict[str, nn.Module]:
@@ -339,19 +354,21 @@ def explain_into(run: Run, file: str | Path, folder: str | Path, **words: Any) -
     """Write explain.png (the picture, its maps, the nearest training pictures) and explain.json.
 
     Args:
-        run: that tells classes apart, or that has a critic
-        file: a picture, made square as the training pictures were
+        run: that tells classes apart, sees boxes, compares faces, or has a critic
+        file: a picture, prepared as the training pictures were
         folder: to write into
-        words: label (the class whose score is explained; otherwise what the net takes the picture for; a critic that
-            has learnt classes must be told one; of a detector the surest thing of that class), box (which of the things that
-            a detector sees, the surest is 0), method (one of METHODS, or all: the first three), stage
-            (Grad-CAM's), offline (never touch the network), trust (run the folder's own recipe.py), seed (of random orders)
+        words: label (the class whose score is explained; otherwise what the net takes the picture for; a critic that has learnt
+            classes must be told one; of a detector the surest thing of that class), box (which of the things that a detector
+            sees, the surest is 0), beside (the face that this one is compared with), method (one of METHODS, or all: the
+            first three), stage (Grad-CAM's), offline (never touch the network), trust (run the folder's own recipe.py), seed
+            (of random orders)
 
     Returns:
         explain.json.
 
     Raises:
-        Wrong: for a run that is neither, what is no picture, an unknown class, method or stage, and where captum is missing.
+        Wrong: for a run of none of these kinds, what is no picture, an unknown class, box, method or stage, and where captum
+            is missing.
     """
     found = _explain(run, Path(file), **words)
     write_json(Path(folder) / "explain.json", found.report)
@@ -367,18 +384,24 @@ def _explain(
     method: str = "all",
     stage: str | None = None,
     box: int | None = None,
+    beside: str | Path | None = None,
     offline: bool = False,
     trust: bool = False,
     seed: int = 0,
 ) -> _Found:
     captum()
-    if hasattr(run.objective, "boxes"):
-        return _explain_box(run, file, label, box or 0, method, stage, seed)
-    if box is not None:
+    sees, compares = hasattr(run.objective, "boxes"), hasattr(run.objective, "embed")
+    if beside is not None and not compares:
+        raise Wrong("this run compares no faces", got=f"--beside {beside}", try_="a run of faces", usage=True)
+    if box is not None and not sees:
         raise Wrong("this run sees no boxes", got=f"--box {box}", try_="--class", usage=True)
+    if sees:
+        return _explain_box(run, file, label, box or 0, method, stage, seed)
+    if compares:
+        return _explain_pair(run, file, beside, method, stage, seed)
     tells, judges = hasattr(run.objective, "logits"), "critic" in run.nets
     if not (tells or judges):
-        raise Wrong("this run tells no classes apart, sees no boxes and has no critic", got=run.record["recipe"])
+        raise Wrong("this run tells nothing apart, sees no boxes and has no critic", got=run.record["recipe"])
     net = run.nets["classifier" if tells else "critic"]
     target = of_net(net)
     _check(target, method, stage)
@@ -428,6 +451,29 @@ def _check(target: Target, method: str, stage: str | None) -> None:
     if stage is not None and stage not in target.stages:
         known = ", ".join(target.stages) or "--method saliency: this net has no stages that are known"
         raise Wrong("this net has no such stage", got=stage, try_=known, usage=True)
+
+
+def _explain_pair(run: Run, file: Path, beside: str | Path | None, method: str, stage: str | None, seed: int) -> _Found:
+    """Why two faces are found alike, or not: where in the first the likeness to the second comes from."""
+    if beside is None:
+        raise Wrong("faces are explained in pairs", got=file, try_="--beside OTHER.png", usage=True)
+    (net,) = run.nets.values()
+    assert isinstance(net, Embedder)
+    facts = next(iter(run.record["data"].values()))
+    bytes_2CHW = torch.stack([prepared(Path(one), facts["pixels"], facts["channels"]) for one in (file, beside)])
+    x_2CHW = images.to_float(bytes_2CHW).to(next(net.parameters()).device)
+    target = of_pair(net, x_2CHW[1:])
+    _check(target, method, stage)
+    measured, made = measure(target, x_2CHW[:1], None, method, stage=stage, seed=seed)
+    with torch.no_grad():
+        alike = float(target.score(x_2CHW[:1], None))
+    at = matching.kept(run)
+    report: dict[str, Any] = {"run": str(run.folder), "step": run.step, "file": str(file), "beside": str(beside)}
+    report |= {"similarity": round(alike, 4), "same": alike > at["threshold"], **at, "of": "the cosine of the two vectors"}
+    report |= {"logit": alike, **measured}
+    report["areas"] = "under the similarity while pixels go (deletion: lower) or come (insertion: higher)"
+    report["nearest"] = {"left_out": "it is the other picture that counts here"}
+    return _Found(report, bytes_2CHW[:1], made, bytes_2CHW[1:], ["beside"])
 
 
 def _explain_box(
@@ -518,6 +564,7 @@ def drawn(found: _Found) -> np.ndarray:
         axes.set_title(title, fontsize=8)
 
     said = f"{report['class']} {report['chance']:.1%}" if "class" in report else f"logit {report['logit']:.2f}"
+    said = f"similarity {report['similarity']:.2f}" if "similarity" in report else said
     kind = report.get("explained")
     show(grid[0, 0], found.x_1CHW[0], said if kind in (None, report.get("class")) else f"{said}\nexplained: {kind}")
     if found.box is not None:
@@ -535,7 +582,9 @@ def drawn(found: _Found) -> np.ndarray:
         show(axes, x_CHW, line)
     floor = report["floors"]["random"]
     under = f"area under deletion (↓, low) and insertion (↑, high); random order: ↓ {floor['deletion']['area']:.2f}  "
-    under += f"↑ {floor['insertion']['area']:.2f}" + ("; below: the nearest training pictures" if near else "")
+    under += f"↑ {floor['insertion']['area']:.2f}" + (
+        "; below: the nearest training pictures" if near and "beside" not in report else ""
+    )
     figure.supxlabel(under, fontsize=7)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()

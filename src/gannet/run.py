@@ -149,7 +149,8 @@ class Run:
             Wrong: for a run that tells nothing, and for an array of another shape.
         """
         if not hasattr(self.objective, "logits") and not hasattr(self.objective, "boxes"):
-            raise Wrong("this run tells nothing apart", got=self.record["recipe"], try_="gannet sample RUN", usage=True)
+            other = "gannet.matching" if hasattr(self.objective, "embed") else "gannet sample RUN"
+            raise Wrong("this run tells nothing apart", got=self.record["recipe"], try_=other, usage=True)
         facts = next(iter(self.record["data"].values()))
         return telling.tell(self.objective, facts, self.record.get("trained", {}), pictures, least)
 
