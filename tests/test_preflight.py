@@ -27,7 +27,7 @@ from gannet.run import look_over
 TINY = {"size": "tiny", "data": "digits8"}
 BASES = ["digits", "dcgan", "images", "r3gan", "stacked", "tutorial", "classify", "detect", "classifier", *healthy.CONTESTS]
 #: Warnings that are true of healthy recipes: batch normalisation takes a bias away again, and drawn bars repeat themselves.
-KNOWN = {"classifier": {"moved"}, "classify": {"moved"}, "detect": {"moved"}, "bars": {"repeated-items"}}
+KNOWN = {"classifier": {"moved"}, "classify": {"moved"}, "detect": {"moved"}, "faces": {"moved"}, "bars": {"repeated-items"}}
 MACHINE = {"waiting", "length"}  # warnings that another load on the machine can bring
 
 
@@ -47,7 +47,7 @@ def test_every_check_is_caught_at_work() -> None:
     """And the gallery is no heap of bugs for the easy ones."""
     caught = {name for bug in GALLERY for name in (*bug.fails, *bug.warns)} | {"fresh-process"}  # its test is below
     assert {check.name for check in preflight.CHECKS} == caught
-    made_for = Counter((bug.fails or bug.warns)[0] for bug in GALLERY)
+    made_for = Counter(((bug.fails or bug.warns)[0], bug.base) for bug in GALLERY)  # a check may be seen at work in each arm
     assert len(GALLERY) >= 30 and max(made_for.values()) <= 2, made_for
 
 

@@ -243,6 +243,11 @@ def a_detector_that_expects_a_thing_in_every_other_cell(made: Recipe) -> None:
         made.objective.players["detector"].net.tell.bias.zero_()
 
 
+@bug("faces", "initial-loss", data="bars")
+def a_margin_that_is_whole_from_the_first_step(made: Recipe) -> None:
+    made.objective.rise = (-1.0, 0.0)
+
+
 @bug("classifier", "initial-loss")
 def a_last_layer_that_begins_too_large(made: Recipe) -> None:
     with torch.no_grad():
