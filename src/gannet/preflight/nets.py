@@ -13,6 +13,7 @@ import torch
 
 from gannet.objectives.classify import Classify
 from gannet.objectives.detect import Detect
+from gannet.objectives.embed import Embed
 from gannet.objectives.gan import Gan
 from gannet.preflight import plain
 from gannet.preflight.case import Case, Finding, check, foretold, found, player_of, worst
@@ -38,6 +39,8 @@ def initial_loss(case: Case) -> Finding:
         if name in expected:
             if isinstance(objective, Detect):  # whose outputs begin at a prior: what counts is how far from that
                 outputs[:] = [o - o.mean((0, 2, 3), keepdim=True) for o in outputs]
+            if isinstance(objective, Embed):  # whose outputs are vectors: the loss looks at directions alone
+                outputs.clear()
             given = torch.cat([o.detach().float().flatten() for o in outputs]) if outputs else None
             findings[name] = plain.check_initial_loss(contest, expected[name], given)
         else:
