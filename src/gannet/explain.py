@@ -485,7 +485,7 @@ def _explain_box(
     facts = next(iter(run.record["data"].values()))
     target = of_detector(net, facts["pixels"])
     _check(target, method, stage)
-    bytes_CHW, (wide, high) = fitted(file, facts["pixels"], facts["channels"])
+    bytes_CHW, fit = fitted(file, facts["pixels"], facts["channels"])
     x_1CHW = images.to_float(bytes_CHW[None]).to(next(net.parameters()).device)
     kind = run.class_number(label)
     with torch.no_grad():
@@ -506,11 +506,11 @@ def _explain_box(
     measured, made = measure(
         target, x_1CHW, y_1, method, chance=lambda x: target.score(x, y_1.expand(len(x))).sigmoid(), stage=stage, seed=seed
     )
-    x0, y0, x1, y1 = ends
     inside = {name: pointing(torch.as_tensor(map_HW)[None], torch.tensor([ends]))["map"] == 1 for name, map_HW in made.items()}
     report: dict[str, Any] = {"run": str(run.folder), "step": run.step, "file": str(file)}
     report |= {"class": run.classes[told_kind], "chance": round(float(chance), 6), "explained": run.classes[told_kind]}
-    report |= {"box": [round(v, 1) for v in (x0 * wide, y0 * high, x1 * wide, y1 * high)], "of": "the logit of its peak"}
+    box = fit.back(torch.tensor([ends]))[0].tolist()
+    report |= {"box": [round(v, 1) for v in box], "of": "the logit of its peak"}
     report |= {"logit": float(torch.logit(chance)), **measured, "points_into_its_box": inside}
     report["areas"] = "under the chance while pixels go (deletion: lower) or come (insertion: higher)"
     report["nearest"] = {"left_out": "a detector looks at places, not at a whole picture"}

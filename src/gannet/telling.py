@@ -6,6 +6,7 @@ A file that cannot be used gets {"file", "wrong"} in its place, so that it leave
 from __future__ import annotations
 
 import io
+import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,10 +14,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
 
 from gannet.data import images
-from gannet.data.pictures import fitted, prepared
+from gannet.data.pictures import Fit, fitted, prepared, shown, upright
 from gannet.errors import Wrong
 from gannet.evaluation.boxes import boxed
 from gannet.files import write_bytes, write_json, write_text
@@ -45,20 +45,20 @@ def tell(objective: Any, facts: dict[str, Any], trained: dict[str, Any], picture
     sees = hasattr(objective, "boxes")
     answers: list[dict[str, Any]] = []
     read: list[torch.Tensor] = []
-    sizes: list[tuple[float, float]] = []
+    sizes: list[Fit] = []
     if isinstance(pictures, np.ndarray):
         if pictures.dtype != np.uint8 or pictures.shape[1:] != (pixels, pixels, channels):
             needs = f"bytes (N, {pixels}, {pixels}, {channels})"
             raise Wrong("pictures as an array must have the run's size", got=f"{pictures.shape} {pictures.dtype}", try_=needs)
         read = list(images.times_alpha(torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous()))
-        answers, sizes = [{} for _ in pictures], [(1.0, 1.0)] * len(pictures)
+        answers, sizes = [{} for _ in pictures], [Fit((pixels, pixels), (pixels, pixels))] * len(pictures)
     else:
         for file in pictures:
             answers.append({"file": str(file)})
             try:
                 if sees:
-                    x_CHW, scale = fitted(Path(file), pixels, channels)
-                    sizes.append(scale)
+                    x_CHW, fit = fitted(Path(file), pixels, channels)
+                    sizes.append(fit)
                 else:
                     x_CHW = prepared(Path(file), pixels, channels)
                 read.append(x_CHW)
@@ -85,19 +85,37 @@ def _boxes(
     objective: Any,
     names: list[str],
     x_NCHW: torch.Tensor,
-    scales: list[tuple[float, float]],
+    fits: list[Fit],
     least: float,
     answers: list[dict[str, Any]],
 ) -> None:
-    """Adds "boxes", each with "class", "chance" and "box": x0, y0, x1, y1 in pixels of the file, likeliest first."""
+    """Adds "boxes", each with "class", "number" of that, "chance" and "box": x0, y0, x1, y1 in pixels of the file, likeliest
+    first; what would lie beside the picture is left out."""
     told = objective.boxes(x_NCHW)
-    for i, (answer, (wide, high)) in enumerate(zip(answers, scales, strict=True)):
-        are = told.chance_NQ[i] >= least
-        boxes_Q4 = told.boxes_NQ4[i, are] * torch.tensor([wide, high, wide, high])
+    for i, (answer, fit) in enumerate(zip(answers, fits, strict=True)):
+        boxes_Q4 = fit.back(told.boxes_NQ4[i])
+        are = (told.chance_NQ[i] >= least) & ((boxes_Q4[:, 2:] - boxes_Q4[:, :2]).amin(1) > 0)
+        boxes_Q4 = boxes_Q4[are]
         each = zip(boxes_Q4.tolist(), told.kinds_NQ[i, are].tolist(), told.chance_NQ[i, are].tolist(), strict=True)
         answer["boxes"] = [
-            {"class": names[kind], "chance": round(chance, 4), "box": [round(v, 1) for v in box]} for box, kind, chance in each
+            {"class": names[kind], "number": kind, "chance": round(chance, 4), "box": [round(v, 1) for v in box]}
+            for box, kind, chance in each
         ]
+
+
+MINE = "what gannet predict told of pictures"
+
+
+def check_mine(folder: Path) -> None:
+    """One line for a folder in which answers might overwrite what is somebody's."""
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    try:
+        mine = json.loads((folder / "coco.json").read_text(encoding="utf-8"))["info"]["description"] == MINE
+    except (OSError, ValueError, KeyError, TypeError):
+        mine = False
+    if not mine:
+        raise Wrong("this folder holds other things; nothing was written", got=folder, try_="--out ANOTHER")
 
 
 def in_words(answer: dict[str, Any], top: int = 3) -> str:
@@ -116,19 +134,24 @@ def boxes_into(answers: Sequence[dict[str, Any]], classes: list[str], folder: Pa
 
     Returns:
         the files, pictures first; none where nothing was looked for
+
+    Raises:
+        Wrong: where the folder holds anything but earlier answers, and nothing is written.
     """
     answers = [answer for answer in answers if "boxes" in answer]
     if not answers:
         return []
-    paths, images_, rows, taken = [], [], [], Counter[str]()
+    check_mine(folder)
+    paths, images_, rows, taken, number_of = [], [], [], set[str](), Counter[str]()
     for number, answer in enumerate(answers):
-        stem = Path(answer["file"]).stem
-        taken[stem] += 1
-        stem += f"-{taken[stem]}" if taken[stem] > 1 else ""  # two files of one name, of different folders
-        with Image.open(answer["file"]) as opened:
-            picture = ImageOps.exif_transpose(opened).convert("RGB")
+        first = stem = shown(Path(answer["file"]).stem)
+        while stem in taken:  # two files of one name, of different folders
+            number_of[first] += 1
+            stem = f"{first}-{number_of[first] + 1}"
+        taken.add(stem)
+        picture = upright(Path(answer["file"]))
         wide, high = picture.size
-        kinds = [classes.index(thing["class"]) for thing in answer["boxes"]]
+        kinds = [thing["number"] for thing in answer["boxes"]]
         ends = [thing["box"] for thing in answer["boxes"]]
         chances = torch.tensor([thing["chance"] for thing in answer["boxes"]])
         drawn = boxed(picture, torch.tensor(ends).view(-1, 4), torch.tensor(kinds), chances, classes)
@@ -136,7 +159,7 @@ def boxes_into(answers: Sequence[dict[str, Any]], classes: list[str], folder: Pa
         drawn.save(buffer, format="PNG")
         paths.append(folder / f"{stem}.png")
         write_bytes(paths[-1], buffer.getvalue())
-        images_.append({"id": number, "file_name": Path(answer["file"]).name, "width": wide, "height": high})
+        images_.append({"id": number, "file_name": shown(Path(answer["file"]).name), "width": wide, "height": high})
         lines = []
         for thing, kind in zip(answer["boxes"], kinds, strict=True):
             x0, y0, x1, y1 = thing["box"]
@@ -147,5 +170,6 @@ def boxes_into(answers: Sequence[dict[str, Any]], classes: list[str], folder: Pa
             lines.append(f"{kind} {' '.join(f'{share:.6f}' for share in shares)}\n")
         write_text(folder / "labels" / f"{stem}.txt", "".join(lines))
     categories = [{"id": k, "name": name} for k, name in enumerate(classes, 1)]
-    write_json(folder / "coco.json", {"images": images_, "categories": categories, "annotations": rows})
+    about = {"info": {"description": MINE}, "images": images_, "categories": categories, "annotations": rows}
+    write_json(folder / "coco.json", about)
     return [*paths, folder / "coco.json"]

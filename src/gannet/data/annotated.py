@@ -11,17 +11,19 @@ names of classes in data.yaml, or in classes.txt. Nothing is changed. What canno
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import math
 import sys
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeGuard
 
 import numpy as np
+import psutil
 import torch
 
 from gannet.data import pictures
@@ -30,6 +32,7 @@ from gannet.data.pictures import FEWEST, SPLITS, File, shown
 from gannet.errors import Wrong
 from gannet.files import write_bytes, write_json, write_text
 
+MOST = 10_000  # classes that a YOLO folder may have whose names nothing tells
 SMALLEST = 1.0  # pixels of a prepared box's sides: below, there is nothing to see
 LINES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 OWN = "a folder or zip of somebody's own; the whole of each picture in a square"
@@ -95,6 +98,12 @@ def read(place: str | Path, pixels: int = 128, *, quiet: bool = False) -> Annota
     path = Path(place).expanduser()
     if not path.exists():
         raise Wrong("there is no such folder or zip", got=shown(str(place)), try_="the folder that holds pictures and boxes")
+    return _read(path.absolute(), pictures._stamp(path), pixels, quiet)
+
+
+@functools.lru_cache(maxsize=1)
+def _read(path: Path, stamp: str, pixels: int, quiet: bool) -> Annotated:
+    """Once for both splits, as long as nothing in it changes."""
     left_out: list[tuple[str, str]] = []
     with pictures._files(path, left_out) as (files, others):
         if not files:
@@ -175,13 +184,13 @@ def _of_coco(lists: Sequence[tuple[File, dict[str, Any]]], files: list[File]) ->
         raise Wrong("there is no category in these annotations", got=shown(lists[0][0].name))
     order = sorted(names, key=str) if not all(isinstance(key, int) for key in names) else sorted(names)
     numbers = {key: i for i, key in enumerate(order)}
-    noted = Noted([shown(names[key]) for key in order])
-    find = pictures._finder([file.name for file in files], 0)
+    noted = Noted(_apart([shown(names[key]) for key in order]))
+    find = _by_path([file.name for file in files])
     for file, found in lists:
         mine: dict[Any, str] = {}
         for image in _rows(file, found, "images", ("id", "file_name")):
             word = str(image["file_name"])
-            fitting = find(word) or find(word.rsplit("/", 1)[-1])
+            fitting = find(word)
             near = [name for name in fitting if PurePosixPath(name).parts[:-1] == PurePosixPath(file.name).parts[:-1]]
             fitting = near if len(near) == 1 else _in_split(fitting, file.name)
             if len(fitting) != 1:
@@ -189,29 +198,34 @@ def _of_coco(lists: Sequence[tuple[File, dict[str, Any]]], files: list[File]) ->
                 noted.left_out.append((word, f"{why}, though {shown(file.name)} names it"))
                 continue
             (name,) = fitting
-            if name in noted.things:
-                noted.left_out.append((name, "named twice, of which the first counts"))
-                continue
             mine[image["id"]] = name
+            if name in noted.things:  # another file of boxes for the same pictures
+                continue
             noted.things[name] = []
             wide, high = image.get("width"), image.get("height")
             noted.sizes[name] = (float(wide), float(high)) if _number(wide) and _number(high) else (math.nan, math.nan)
-            if split := _split_of(file.name) or _split_of(name):
+            if split := _split_of(name) or _split_of(file.name, words=True):
                 noted.splits[name] = split
-        for row in _rows(file, found, "annotations", ("image_id", "category_id")):
-            which = f"annotation {row.get('id', '?')} of {shown(file.name)}"
+        for row in _rows(file, found, "annotations", ()):
+            which, image, kind = (
+                f"annotation {row.get('id', '?')} of {shown(file.name)}",
+                row.get("image_id"),
+                row.get("category_id"),
+            )
             box = row.get("bbox")
-            if row["image_id"] not in mine:
-                noted.left_out.append((which, f"image {row['image_id']} is not there"))
-            elif row["category_id"] not in numbers:
-                noted.left_out.append((which, f"no category has the id {row['category_id']}"))
+            if not isinstance(image, (int, str)) or image not in mine:
+                noted.left_out.append((which, f"image {shown(str(image))[:60]} is not there"))
+            elif not isinstance(kind, (int, str)) or kind not in numbers:
+                noted.left_out.append((which, f"no category has the id {shown(str(kind))[:60]}"))
             elif row.get("iscrowd"):
                 noted.left_out.append((which, "a crowd in one box"))
             elif not isinstance(box, list) or len(box) != 4 or not all(map(_number, box)):
                 noted.left_out.append((which, f"no box of four numbers: {shown(str(box))[:60]}"))
             else:
                 x, y, wide, high = map(float, box)
-                noted.things[mine[row["image_id"]]].append((numbers[row["category_id"]], x, y, x + wide, y + high))
+                thing = (numbers[kind], x, y, x + wide, y + high)
+                if thing not in noted.things[mine[image]]:
+                    noted.things[mine[image]].append(thing)
     return noted
 
 
@@ -226,23 +240,47 @@ def _rows(file: File, found: dict[str, Any], key: str, needs: tuple[str, ...]) -
 
 
 def _number(value: Any) -> TypeGuard[float]:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    try:
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:  # a whole number beyond all floats
+        return False
 
 
-def _split_of(name: str) -> str | None:
-    """train or test, where a folder or the file's name says so: train/, images/val2017/, instances_val2017.json."""
-    for part in PurePosixPath(name.lower()).parts:
-        for word in PurePosixPath(part).stem.replace("-", "_").replace(".", "_").split("_"):
-            if (split := SPLITS.get(word.rstrip("0123456789"))) is not None:
-                return split
+def _split_of(name: str, *, words: bool = False) -> str | None:
+    """train or test, where a folder is called so, the innermost first: train/, images/val2017/; of a list of annotations also
+    where a word in its name says it: instances_val2017.json."""
+    *folders, last = PurePosixPath(name.lower()).parts
+    parts = [*PurePosixPath(last).stem.replace("-", "_").replace(".", "_").split("_")] if words else []
+    for part in (*parts, *reversed(folders)):
+        if (split := SPLITS.get(part.rstrip("0123456789"))) is not None:
+            return split
     return None
+
+
+def _by_path(names: list[str]) -> Callable[[str], list[str]]:
+    """What gives the files that a word may mean: those of its last part, where one's folders end as the other's do."""
+    ends: defaultdict[str, list[str]] = defaultdict(list)
+    for name in names:
+        ends[PurePosixPath(name).name].append(name)
+
+    def find(word: str) -> list[str]:
+        wanted = [part for part in word.replace("\\", "/").split("/") if part not in ("", ".", "..")]
+        found = []
+        for name in ends[wanted[-1]] if wanted else []:
+            parts = list(PurePosixPath(name).parts)
+            few = min(len(parts), len(wanted))
+            if parts[-few:] == wanted[-few:]:
+                found.append(name)
+        return found
+
+    return find
 
 
 def _in_split(names: list[str], beside: str) -> list[str]:
     """Of several files those of the split that the annotation file is of."""
     if len(names) < 2:
         return names
-    return [name for name in names if _split_of(name) == _split_of(beside)]
+    return [name for name in names if _split_of(name) == _split_of(beside, words=True)]
 
 
 # ---------------------------------------------------------------------------------------------------------------- YOLO
@@ -263,7 +301,7 @@ def _parallel(name: str) -> str:
 
 
 def _of_yolo(files: list[File], texts: dict[str, File], others: list[File]) -> Noted:
-    names = _names(others)
+    names, pose = _names(others)
     labels = {PurePosixPath(name).with_suffix("").as_posix(): text for name, text in texts.items()}
     noted, most = Noted(names), -1
     for file in files:
@@ -289,9 +327,10 @@ def _of_yolo(files: list[File], texts: dict[str, File], others: list[File]) -> N
             except ValueError:
                 noted.left_out.append((which, f"no class number and shares: {shown(line)[:60]}"))
                 continue
+            values = values[:4] if pose else values
             if not all(map(math.isfinite, values)) or not (len(values) == 4 or (len(values) >= 6 and len(values) % 2 == 0)):
                 noted.left_out.append((which, f"{len(values)} shares instead of 4, or of pairs of an outline"))
-            elif kind < 0 or (names and kind >= len(names)):
+            elif not 0 <= kind < (len(names) or MOST):
                 noted.left_out.append((which, f"no class has the number {kind}"))
             else:
                 if len(values) == 4:
@@ -306,25 +345,32 @@ def _of_yolo(files: list[File], texts: dict[str, File], others: list[File]) -> N
     return noted
 
 
-def _names(others: list[File]) -> list[str]:
-    """Names of YOLO's classes; none where no file tells them."""
+def _names(others: list[File]) -> tuple[list[str], bool]:
+    """Names of YOLO's classes, none where no file tells them; and whether boxes are followed by points of a pose."""
     import yaml
 
     for other in others:
         last = PurePosixPath(other.name).name.lower()
         if last in LINES:
             try:
-                names = (yaml.safe_load(_text(other)) or {}).get("names")
-            except (yaml.YAMLError, AttributeError) as error:
+                found = yaml.safe_load(_text(other)) or {}
+                names, pose = found.get("names"), "kpt_shape" in found
+            except (yaml.YAMLError, AttributeError, ValueError) as error:
                 raise Wrong("this list of classes is no YAML", got=shown(other.name)) from error
             if isinstance(names, dict) and all(names.get(i) is not None for i in range(len(names))):
                 names = [names[i] for i in range(len(names))]
             if not isinstance(names, list) or not names:
                 raise Wrong("this file names no classes", got=shown(other.name), try_="names: [cat, dog]")
-            return [shown(str(name)) for name in names]
+            return _apart([shown(str(name)) for name in names]), pose
         if last in ("classes.txt", "obj.names"):
-            return [shown(line.strip()) for line in _text(other).splitlines() if line.strip()]
-    return []
+            return _apart([shown(line.strip()) for line in _text(other).rstrip().splitlines()]), False
+    return [], False
+
+
+def _apart(names: list[str]) -> list[str]:
+    """Names of classes, of which no two are the same."""
+    counts = Counter(names)
+    return [f"{name} ({number})" if counts[name] > 1 or not name else name for number, name in enumerate(names)]
 
 
 # --------------------------------------------------------------------------------------------------------- the pictures
@@ -332,6 +378,10 @@ def _names(others: list[File]) -> list[str]:
 
 def _gather(name: str, files: list[File], noted: Noted, left_out: list[tuple[str, str]], pixels: int) -> Annotated:
     out, notes = [*left_out, *noted.left_out], Counter[str]()
+    need, free = len(noted.things) * pixels**2 * 12, psutil.virtual_memory().available  # three copies while they are sorted
+    if need > 0.8 * free:
+        what = f"{len(noted.things):,} pictures of {pixels} pixels need about {need / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free"
+        raise Wrong(what, got=name, try_="fewer --pixels, or a part of the folder")
     made: list[np.ndarray] = []
     kept: list[tuple[str, str]] = []
     held: list[list[tuple[int, list[float]]]] = []

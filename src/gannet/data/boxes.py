@@ -72,10 +72,14 @@ class Boxes:
         return self.take(rng.indices(self.items, n))
 
     def parted(self, one_in: int) -> tuple[Boxes, Boxes]:
-        """What to learn from, and one picture in `one_in`, at least one, to watch meanwhile; always the same ones."""
+        """What to learn from, and one picture in `one_in`, at least one with something in it, to watch meanwhile; always the
+        same ones."""
         n = len(self.x_NCHW)
-        watched_N = torch.zeros(n, dtype=torch.bool)
-        watched_N[permutation(0, "watched", 0, n)[: max(n // one_in, min(n // 2, 1))]] = True
+        watched_N, row_N = torch.zeros(n, dtype=torch.bool), permutation(0, "watched", 0, n)
+        with_N = self.there_NM.any(1)[row_N]
+        some_X, bare_X = row_N[with_N], row_N[~with_N]  # with something in them, and with nothing: as many of either
+        watched_N[some_X[: max(len(some_X) // one_in, min(len(some_X) // 2, 1))]] = True
+        watched_N[bare_X[: len(bare_X) // one_in]] = True
         words: dict[str, Any] = {key: getattr(self, key) for key in ("classes", "name", "licence", "source", "more")}
         parts = []
         for mine_N, split in ((~watched_N, self.split), (watched_N, "watched")):
@@ -116,8 +120,8 @@ class Scenes:
     """Scenes that are put together anew for every batch: things of known classes, resized, on black, with exact boxes.
 
     A thing is cut to its ink, so that its box touches it on all four sides, whatever becomes of its size. Its longer side is
-    drawn so that every size takes as much of a logarithmic scale; where it would hide more than `overlap` of another, or be
-    hidden so, another size and place are tried, and after twelve it is left out: a full scene has a thing or two less.
+    drawn evenly on a logarithmic scale; where it would hide more than `overlap` of another, or be hidden so, another size and
+    place are tried, which small things survive more often, and after twelve tries it is left out: a full scene has one less.
 
     Args:
         things: pictures of one thing each, on black, with classes
@@ -289,25 +293,29 @@ class Moved:
         return Batch(x_NCHW, seen_NM4 * there_NM[..., None], kinds_NM * there_NM, there_NM)
 
 
-def load(name: str, pixels: int = 128) -> tuple[Scenes | Moved, Boxes, Boxes]:
+def load(name: str, pixels: int = 128, *, mirror: bool = True) -> tuple[Scenes | Moved, Boxes, Boxes]:
     """What to learn from, what to watch meanwhile, and what is held out.
 
     Args:
         name: a set of pictures with classes, of which scenes are drawn; or a folder or zip with boxes, COCO's or YOLO's
         pixels: of the sides of scenes, or of the squares that a folder's pictures are put into
+        mirror: whether a folder's pictures are mirrored, one in two; nothing in scenes is
 
     Raises:
         Wrong: for what has neither classes nor boxes, and for what cannot be read.
     """
     from gannet.data import annotated, pictures
 
+    if pixels % 4 or not 16 <= pixels <= 1024:
+        what = "a detector's pictures have a multiple of 4 pixels, 16 to 1024"
+        raise Wrong(what, got=f"{pixels} pixels", try_="--pixels 128", usage=True)
     if pictures.is_place(name):
         made = [
             ledger().open(f"{name}/{split}", lambda split=split: annotated.read(name, pixels).split(split), Boxes.recall)
             for split in ("train", "test")
         ]
         train, watched = made[0].parted(20)
-        return Moved(train), watched, made[1]
+        return Moved(train, mirror=mirror), watched, made[1]
     things = [images.load(name, split) for split in ("train", "test")]
     train, watched = things[0].parted(20)
     if not things[0].classes:

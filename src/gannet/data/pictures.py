@@ -323,7 +323,7 @@ def _in_folder(root: Path, left_out: list[tuple[str, str]]) -> tuple[list[File],
             path = os.path.join(folder, name)
             kind = files if os.path.splitext(name)[1].lower() in SUFFIXES else others
             kind.append(on_disk(path, relative(path)))
-    return sorted(files, key=lambda file: file.name), others
+    return sorted(files, key=lambda file: file.name), sorted(others, key=lambda file: file.name)
 
 
 def on_disk(path: str, name: str | None = None) -> File:
@@ -353,7 +353,7 @@ def _in_zip(archive: zipfile.ZipFile, left_out: list[tuple[str, str]]) -> tuple[
             left_out.append((info.filename, f"{info.file_size / 1e9:.1f} GB: too large"))
         else:
             files.append(file)
-    return sorted(files, key=lambda file: file.name), others
+    return sorted(files, key=lambda file: file.name), sorted(others, key=lambda file: file.name)
 
 
 def _unzipped(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> io.BytesIO:
@@ -417,15 +417,38 @@ def prepared(path: Path, pixels: int, channels: int) -> torch.Tensor:
     return _in_channels(_looked(path, pixels, decode)[0], channels)
 
 
-def fitted(path: Path, pixels: int, channels: int) -> tuple[torch.Tensor, tuple[float, float]]:
-    """A picture file in the left upper corner of a square, bytes (C, H, W), and by how much a pixel of that is larger than one
-    of the file, across and down.
+@dataclass(frozen=True)
+class Fit:
+    """How a whole picture lies in the left upper corner of a square.
+
+    Attributes:
+        size: width and height of the picture
+        inside: what of the square it takes
+    """
+
+    size: tuple[int, int]
+    inside: tuple[int, int]
+
+    def back(self, boxes_Q4: torch.Tensor) -> torch.Tensor:
+        """Boxes in pixels of the square, as those of the picture, cut at its edges (Q, 4)."""
+        inside_4 = torch.tensor([*self.inside, *self.inside])
+        return boxes_Q4.clamp(min=0).minimum(inside_4) * torch.tensor([*self.size, *self.size]) / inside_4
+
+
+def upright(path: Path) -> Image.Image:
+    """A picture file that can be used, as it is looked at, in eight bits of red, green and blue."""
+    with Image.open(path) as picture:
+        return _whole(picture, max(picture.size))[0].convert("RGBA").convert("RGB")
+
+
+def fitted(path: Path, pixels: int, channels: int) -> tuple[torch.Tensor, Fit]:
+    """A picture file in the left upper corner of a square, bytes (C, H, W), and how it lies there.
 
     Raises:
         Wrong: for a file that is no picture, or one that is too small or too long.
     """
-    (picture, (wide, high)), (across, down) = (found := _looked(path, pixels, decode_whole)), fitting(found[1], pixels)
-    return _in_channels(picture, channels), (wide / across, high / down)
+    picture, size = _looked(path, pixels, decode_whole)
+    return _in_channels(picture, channels), Fit(size, fitting(size, pixels))
 
 
 def _looked(path: Path, pixels: int, how: Callable[..., Any]) -> Any:

@@ -23,6 +23,7 @@ from gannet.evaluation.images import Score
 from gannet.objectives.detect import Told
 
 SHOWN = 12
+USUAL = 0.3  # the chance from which boxes are shown, where nothing watched was found
 MATCH = 0.5  # of overlap: told and true are then the same thing
 #: COCO's measures by their places in its summary, what they are called here, and what they mean.
 COCO = {
@@ -168,7 +169,7 @@ def threshold(told: Told, data: Boxes) -> tuple[float, float]:
     f1_X = 2 * right_X.cumsum(0) / (torch.arange(1, len(order) + 1) + things)
     f1_X[:-1][chance_X[:-1] == chance_X[1:]] = 0  # equal chances come in together or not at all
     best = int(f1_X.argmax())
-    return float(chance_X[best]), float(f1_X[best])
+    return (float(chance_X[best]), float(f1_X[best])) if f1_X[best] > 0 else (USUAL, 0.0)
 
 
 def matched(told: Told, data: Boxes, least: float) -> tuple[float, float]:
@@ -304,6 +305,6 @@ def boxed(picture: Any, boxes_Q4: torch.Tensor, kinds_Q: torch.Tensor, chance_Q:
         pen.rectangle(box, outline=colour, width=max(1, size // 8))
         with contextlib.suppress(UnicodeEncodeError):
             pen.text(
-                (box[0] + 2, box[1] - size - 1 if box[1] > size else box[1]), f"{classes[kind]} {chance:.0%}", colour, line
+                (box[0] + 2, box[1] - size - 1 if box[1] > size else box[1]), f"{classes[kind]}: {chance:.0%}", colour, line
             )
     return picture

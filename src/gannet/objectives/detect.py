@@ -75,6 +75,9 @@ class Detect:
         boxes_N = boxes_N / many_N
         total = many_N.sum()
         notes = {"heat": (heat_N * many_N).sum() / total, "boxes": (boxes_N * many_N).sum() / total, "overlap": near}
+        peak_NKHW = heat_NKHW == 1
+        if bool(peak_NKHW.any()):
+            notes["peaks"] = focal(told_NJHW[:, : self.classes], heat_NKHW)[peak_NKHW].mean()
         return heat_N + self.weight * boxes_N, many_N, {name: value.detach() for name, value in notes.items()}
 
     def _boxes(self, told_NJHW: torch.Tensor, batch: Any) -> tuple[torch.Tensor, torch.Tensor]:
@@ -102,7 +105,7 @@ class Detect:
         return Told(*(torch.cat(part).cpu() for part in zip(*parts, strict=True)))
 
     def expect(self) -> dict[str, float]:
-        """The heat map's loss: every peak is told a chance of 1 %; the rest, told the same, costs next to nothing."""
+        """The heat map's loss where there is something: every peak is told a chance of 1 %."""
         return {"detector": (1 - PRIOR) ** 2 * -math.log(PRIOR)}
 
     def after(self, progress: float, examples: int) -> None:

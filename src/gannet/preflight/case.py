@@ -200,8 +200,8 @@ class Case:
 
 
 def foretold(loss: float, notes: dict[str, Any]) -> float:
-    """The part of a loss that `expect()` speaks of: a contest without its penalties, a heat map without its boxes."""
-    return float(notes.get("contest", notes.get("heat", loss)))
+    """The part of a loss that `expect()` speaks of: a contest without its penalties, a heat map's peaks."""
+    return float(notes.get("contest", notes.get("peaks", loss)))
 
 
 def bare(argument: Any) -> Any:
