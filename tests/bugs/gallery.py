@@ -218,7 +218,7 @@ class ThroughBoxes(Through):
         return self.change(self.data.batch(n, rng))
 
 
-@bug("detect", "boxes", "boxes-fit", "initial-loss", "input-baseline")
+@bug("detect", "boxes", "boxes-fit", "input-baseline")
 def boxes_in_shares_of_the_picture(made: Recipe) -> None:
     pixels = made.data.pixels
     made.data = ThroughBoxes(made.data, lambda batch: batch._replace(boxes_NM4=batch.boxes_NM4 / pixels))

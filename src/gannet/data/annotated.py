@@ -378,9 +378,10 @@ def _apart(names: list[str]) -> list[str]:
 
 def _gather(name: str, files: list[File], noted: Noted, left_out: list[tuple[str, str]], pixels: int) -> Annotated:
     out, notes = [*left_out, *noted.left_out], Counter[str]()
-    need, free = len(noted.things) * pixels**2 * 12, psutil.virtual_memory().available  # three copies while they are sorted
+    many, free = len(noted.things), psutil.virtual_memory().available
+    need = many * pixels**2 * 4 * 3  # three copies while they are sorted
     if need > 0.8 * free:
-        what = f"{len(noted.things):,} pictures of {pixels} pixels need about {need / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free"
+        what = f"{many:,} pictures of {pixels} pixels need about {need / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free"
         raise Wrong(what, got=name, try_="fewer --pixels, or a part of the folder")
     made: list[np.ndarray] = []
     kept: list[tuple[str, str]] = []
