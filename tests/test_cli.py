@@ -144,6 +144,7 @@ def test_list_and_data_list(capsys: pytest.CaptureFixture[str]) -> None:
     assert [one["name"] for one in found["recipes"]] == [
         "classify",
         "dcgan",
+        "detect",
         "digits",
         "faces",
         "images",
