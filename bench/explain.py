@@ -59,7 +59,7 @@ def main() -> None:
         y_N = torch.cat([net(x).argmax(1) for x in x_NCHW.split(explain.PART)])
 
     def maps(net: torch.nn.Module, method: str, n: int, signed: bool) -> torch.Tensor:
-        stage = given.stage if method == "gradcam" else None
+        stage = given.stage if method in explain.CAMS else None
         return explain.maps(explain.of_net(net), x_NCHW[:n], y_N[:n], method, stage=stage, signed=signed)
 
     makers = {method: lambda net, m=method: maps(net, m, given.thrown, True) for method in explain.METHODS}
@@ -118,9 +118,9 @@ def of_boxes(loaded: run.Run, n: int) -> None:
     stages = [None, *list(target.stages)[:-1]]
     floors: dict[str, float] = {}
     for method in explain.METHODS:
-        for stage in stages if method == "gradcam" else [None]:
+        for stage in stages if method in explain.CAMS else [None]:
             found = floors = explanations.pointing(explain.maps(target, x_NCHW, y_N, method, stage=stage), true_N4)
-            name = f"gradcam, {stage or list(target.stages)[-1]}" if method == "gradcam" else method
+            name = f"{method}, {stage or list(target.stages)[-1]}" if method in explain.CAMS else method
             cells.append([name, f"{found['map']:.3f}"])
             print(f"{name}: {found['map']:.3f}", file=sys.stderr, flush=True)
     cells += [["a pixel by lot", f"{floors['random']:.3f}"], ["the picture's middle", f"{floors['centre']:.3f}"]]

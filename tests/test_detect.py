@@ -574,7 +574,7 @@ def test_a_box_is_explained(trained: Path, gannet: Command, tmp_path: Path) -> N
     seen = json.loads(gannet("predict", str(trained), "photo.png", "--json").stdout)[0]["boxes"]
     assert seen, record["trained"]
     report = json.loads(gannet("explain", str(trained), "photo.png", "--box", "0", "--out", "why", "--json").stdout)
-    assert (tmp_path / "why" / "explain.png").is_file() and set(report["maps"]) == {"saliency", "integrated", "gradcam"}
+    assert (tmp_path / "why" / "explain.png").is_file() and set(report["maps"]) == {"saliency", "integrated", "hirescam"}
     assert report["class"] == seen[0]["class"] and report["chance"] == pytest.approx(seen[0]["chance"], abs=0.02)
     np.testing.assert_allclose(report["box"], seen[0]["box"], atol=1)
     for words, expected in (

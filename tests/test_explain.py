@@ -113,12 +113,15 @@ def test_integrated_gradients_are_the_path_and_add_up(net: nn.Module, batch: tup
     assert torch.allclose(many[7], explain.integrated(target, x[2:3], y[2:3])[0][0], atol=1e-5)
 
 
+@pytest.mark.parametrize("method", explain.CAMS)
 @pytest.mark.parametrize("at", [0, 1, -1])
-def test_grad_cam_is_the_weighed_sum_at_every_stage(net: nn.Module, batch: tuple[torch.Tensor, torch.Tensor], at: int) -> None:
+def test_cams_are_the_weighed_sums_at_every_stage(
+    net: nn.Module, batch: tuple[torch.Tensor, torch.Tensor], at: int, method: str
+) -> None:
     x, y = batch
     target = explain.of_net(net)
     name = list(target.stages)[at]
-    found = explain.maps(target, x, y, "gradcam", stage=name)
+    found = explain.maps(target, x, y, method, stage=name)
     kept: list[torch.Tensor] = []
 
     def keep(module: nn.Module, given: Any, out: torch.Tensor) -> None:
@@ -130,7 +133,8 @@ def test_grad_cam_is_the_weighed_sum_at_every_stage(net: nn.Module, batch: tuple
     hook.remove()
     for i in range(5):
         a, slope = kept[0][i].detach(), kept[0].grad[i]
-        cam = sum(slope[c].mean() * a[c] for c in range(len(a))).clamp(min=0)  # type: ignore[union-attr]
+        weights = [slope[c].mean() if method == "gradcam" else slope[c] for c in range(len(a))]
+        cam = sum(weights[c] * a[c] for c in range(len(a))).clamp(min=0)  # type: ignore[union-attr]
         side = 16 if isinstance(net, Classifier) else 12
         large = F.interpolate(cam[None, None], size=(side, side), mode="bilinear", align_corners=False)[0, 0]
         assert torch.allclose(found[i], large[2:14, 2:14] if side == 16 else large, atol=1e-5)

@@ -396,7 +396,7 @@ def explain(words: list[str]) -> None:
         run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")],
         file: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="FILE")],
         label: Annotated[str | None, tyro.conf.arg(name="class")] = None,
-        method: Literal["all", "saliency", "integrated", "gradcam", "guided"] = "all",
+        method: Literal["all", "saliency", "integrated", "gradcam", "hirescam", "guided"] = "all",
         stage: str | None = None,
         box: int | None = None,
         beside: str | None = None,
@@ -413,7 +413,8 @@ def explain(words: list[str]) -> None:
             file: a picture; the middle square of it is looked at
             label: the class whose score is explained, by name or number; otherwise what the net takes the picture
                 for; a critic that has learnt classes must be told one
-            method: all is the first three; guided draws edges whatever the net knows, and is there to be compared with
+            method: all is saliency, integrated, and gradcam, of a detector hirescam; guided draws edges whatever the net
+                knows, and is there to be compared with
             stage: of Grad-CAM, as in --stage 'stage 2'; otherwise the last
             beside: of faces: the picture that this one is compared with
             box: of a detector: which of the things that it sees, or sees of that class; 0, the surest, otherwise

@@ -41,7 +41,8 @@ from gannet.objectives.detect import peaks
 from gannet.rng import Rng
 from gannet.run import Run, reopened, save_picture
 
-METHODS = ("saliency", "integrated", "gradcam", "guided")
+METHODS = ("saliency", "integrated", "gradcam", "hirescam", "guided")
+CAMS = ("gradcam", "hirescam")  # that look at a stage
 PATH = 64  # points between nothing and the picture that gradients are integrated over
 PART = 512  # pictures of 28 pixels that go through a net at once; fewer larger ones
 AMONG = 5_000  # training pictures that the nearest ones are looked for in, at most
@@ -62,6 +63,7 @@ class Target:
         stages: modules by name, first to last, whose output (N, channels, h, w) Grad-CAM may look at; empty for none
         spare: pixels that the net adds to a picture's width and height before its first layer (`nets.images.framed`)
         before: how many of these lie to the left and above; half of them where it is None
+        local: the score is of one place of a map, not of the picture
         features: pictures in [-1, 1] -> (N, D), in which training pictures may be near; or None
     """
 
@@ -69,6 +71,7 @@ class Target:
     stages: dict[str, nn.Module] = field(default_factory=dict)
     spare: int = 0
     before: int | None = None
+    local: bool = False
     features: Callable[[torch.Tensor], torch.Tensor] | None = None
 
 
@@ -95,7 +98,7 @@ def of_detector(net: Detector, pixels: int) -> Target:
             raise ValueError("which place's logit? y_N is None")
         return net(x_NCHW)[:, : net.classes].float().flatten(1).gather(1, y_N[:, None])[:, 0]
 
-    return Target(score, stages(net), spare=-pixels % net.even, before=0)
+    return Target(score, stages(net), spare=-pixels % net.even, before=0, local=True)
 
 
 def of_pair(net: Embedder, other_1CHW: torch.Tensor) -> Target:
@@ -159,6 +162,8 @@ def maps(
         over the channels: they add up to the score less that of the empty picture, and may be negative
     gradcam: a stage's channels, each weighed by its mean gradient, summed, rectified and enlarged (Selvaraju et al. 2017, arXiv
         1610.02391, equations 1 and 2)
+    hirescam: the same with each place's own gradient as its weight (Draelos and Carin 2020, arXiv 2011.08891, equation 3): of
+        one place of a map, as a detector's peak is, the mean over all places says nothing
     guided: guided backpropagation (Springenberg et al. 2015, arXiv 1412.6806, section 3.4), as saliency. Only for the sanity
         check: it draws edges, whatever the net knows
 
@@ -167,7 +172,7 @@ def maps(
         x_NCHW: pictures in [-1, 1]
         y_N: classes, or None where the score knows none
         method: one of METHODS
-        stage: gradcam's; otherwise the last
+        stage: the two CAMs'; otherwise the last
         signed: of saliency and guided the sum over the channels with its sign, instead of the largest absolute value
         empty: where integrated begins
 
@@ -181,8 +186,8 @@ def maps(
     parts = []
     for x, y in _parts(x_NCHW, y_N, at_once(x_NCHW)):
         x, more = x.detach().clone().requires_grad_(), () if y is None else (y,)
-        if method == "gradcam":
-            parts.append(_gradcam(target, x, more, stage))
+        if method in CAMS:
+            parts.append(_cam(target, x, more, method, stage))
             continue
         if method == "saliency":
             slope = captum().Saliency(_forward(target)).attribute(x, abs=False, additional_forward_args=more)
@@ -223,14 +228,18 @@ def integrated(
     return torch.cat(found).detach().float(), torch.cat(gaps).detach().float()
 
 
-def _gradcam(target: Target, x_NCHW: torch.Tensor, more: tuple[Any, ...], stage: str | None) -> torch.Tensor:
+def _cam(target: Target, x_NCHW: torch.Tensor, more: tuple[Any, ...], method: str, stage: str | None) -> torch.Tensor:
     if not target.stages:
-        raise Wrong("Grad-CAM needs a residual stage to look at, and this net has none", try_="--method saliency")
+        raise Wrong(f"{method} needs a residual stage to look at, and this net has none", try_="--method saliency")
     name = list(target.stages)[-1] if stage is None else stage
     if name not in target.stages:
         raise Wrong("this net has no such stage", got=stage, try_=", ".join(target.stages), usage=True)
-    method = captum().LayerGradCam(_forward(target), target.stages[name])
-    cam = method.attribute(x_NCHW, additional_forward_args=more, relu_attributions=True)
+    if method == "gradcam":
+        grad_cam = captum().LayerGradCam(_forward(target), target.stages[name])
+        cam = grad_cam.attribute(x_NCHW, additional_forward_args=more, relu_attributions=True)
+    else:
+        products = captum().LayerGradientXActivation(_forward(target), target.stages[name])
+        cam = products.attribute(x_NCHW, additional_forward_args=more).sum(1, keepdim=True).relu()
     side = x_NCHW.shape[-1]
     # A stage sees the picture with the frame that the net has put round it.
     cam = F.interpolate(cam, size=(side + target.spare,) * 2, mode="bilinear", align_corners=False)
@@ -295,16 +304,17 @@ def measure(
         target: the score that is explained
         x_1CHW: the picture in [-1, 1]
         y_1: its class, or None where the score knows none
-        method: one of METHODS, or all: the first three, without Grad-CAM where there are no stages
+        method: one of METHODS, or all: saliency, integrated, and gradcam (of one place hirescam) where there are stages
         chance: what is followed while pixels go and come, of any number of pictures; otherwise the score itself
         stage: Grad-CAM's; otherwise the last
         seed: of the random orders
 
     Returns:
-        {"maps": {method: {"deletion", "insertion": areas, integrated's "gap" "of" what, gradcam's "stage"}}, "floors"}, and
+        {"maps": {method: {"deletion", "insertion": areas, integrated's "gap" "of" what, a CAM's "stage"}}, "floors"}, and
         the maps (H, W) by method
     """
-    wanted = [name for name in METHODS[:3] if name != "gradcam" or target.stages] if method == "all" else [method]
+    cams = ["hirescam" if target.local else "gradcam"] if target.stages else []
+    wanted = ["saliency", "integrated", *cams] if method == "all" else [method]
 
     def score(x_NCHW: torch.Tensor) -> torch.Tensor:
         return target.score(x_NCHW, None if y_1 is None else y_1.expand(len(x_NCHW)))
@@ -319,7 +329,7 @@ def measure(
             told[name] = {"gap": float(gap_1), "of": float(whole)}
         else:
             made[name] = maps(target, x_1CHW, y_1, name, stage=stage)
-            if name == "gradcam":
+            if name in CAMS:
                 told[name] = {"stage": stage or list(target.stages)[-1]}
     found = explanations.areas(chance or score, x_1CHW, made, seed=seed)
     summed = {way: explanations.summary(way, one) for way, one in found.items()}
@@ -359,8 +369,8 @@ def explain_into(run: Run, file: str | Path, folder: str | Path, **words: Any) -
         folder: to write into
         words: label (the class whose score is explained; otherwise what the net takes the picture for; a critic that has learnt
             classes must be told one; of a detector the surest thing of that class), box (which of the things that a detector
-            sees, the surest is 0), beside (the face that this one is compared with), method (one of METHODS, or all: the
-            first three), stage (Grad-CAM's), offline (never touch the network), trust (run the folder's own recipe.py), seed
+            sees, the surest is 0), beside (the face that this one is compared with), method (one of METHODS, or all, as in
+            `measure`), stage (Grad-CAM's), offline (never touch the network), trust (run the folder's own recipe.py), seed
             (of random orders)
 
     Returns:
