@@ -283,3 +283,14 @@ def test_a_generator_tells_nothing_apart(gannet: Command, apart: Path) -> None:
     run.train("digits", size="tiny", data="bars", steps=2, out="run", skip=NONE)
     Image.new("L", (8, 8)).save("x.png")
     one_line(gannet("predict", "run", "x.png", status=2).stderr, "tells nothing apart", "gannet sample")
+
+
+def test_the_best_weights_have_a_temperature_of_their_own() -> None:
+    where = run.train("classify", size="tiny", data="digits8", steps=60, out="own", skip=NONE).folder
+    record = json.loads((where / "recipe.json").read_text())["trained"]
+    last, best = run.load(where), run.load(where, weights="best")
+    assert last.record["trained"]["temperature"] == record["temperature"]
+    assert best.record["trained"]["temperature"] == record["of_best"]["temperature"]
+    made = recipe.build(recipe.find("classify"), last.record["arguments"])
+    for one, name in ((last, record["temperature"]), (best, record["of_best"]["temperature"])):
+        assert made.evaluation.finish(one.objective)["temperature"] == pytest.approx(name, rel=1e-4)

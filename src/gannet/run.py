@@ -210,13 +210,27 @@ def load(folder: str | Path, *, weights: str = "last", trust: bool = False) -> R
         raise Wrong("this run has kept no best weights", got=folder, try_="--weights last")
     if not path.is_file():
         raise Wrong("this run has not saved a model yet", got=folder, try_=f"{record['command']} to go on with it")
+    note = _fill(made.objective.nets(), path, record)
+    if weights == "best" and "of_best" in record.get("trained", {}):  # what was found of these weights when the run ended
+        record = record | {"trained": record["trained"] | record["trained"]["of_best"]}
+    if hasattr(made.objective, "precision"):  # as it was trained, or in full where that would be slow
+        fast = record["precision"] == "bfloat16" and bfloat16_pays(torch.device("cpu"))
+        made.objective.precision = "bfloat16" if fast else "float32"
+    return Run(folder, record, made.objective, note.get("step", 0))
+
+
+def _fill(nets: dict[str, torch.nn.Module], path: Path, record: dict[str, Any]) -> dict[str, Any]:
+    """Load a file of weights into nets, in place, and put them into eval mode; returns the note that it carries.
+
+    Raises:
+        Wrong: where it is damaged, a weight is no number, or it does not fit.
+    """
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is no dictionary
             note = _note(file)
     except (SafetensorError, OSError) as error:
         raise Wrong("the run's model is damaged", got=f"{path}: {error}") from error
-    nets = made.objective.nets()
     for name, net in nets.items():
         state = {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}
         _check_finite(state, path)
@@ -226,10 +240,7 @@ def load(folder: str | Path, *, weights: str = "last", trust: bool = False) -> R
             written = f"{path}, written by gannet {record['gannet']}, read by {__version__}"
             raise Wrong("the run's model does not fit its recipe", got=written) from error
         net.eval()
-    if hasattr(made.objective, "precision"):  # as it was trained, or in full where that would be slow
-        fast = record["precision"] == "bfloat16" and bfloat16_pays(torch.device("cpu"))
-        made.objective.precision = "bfloat16" if fast else "float32"
-    return Run(folder, record, made.objective, note.get("step", 0))
+    return note
 
 
 def evaluate(
@@ -1024,7 +1035,13 @@ def _finish(where: Path, record: dict[str, Any], made: recipe.Recipe, seconds: f
     elif hasattr(made.evaluation, "sheet"):
         save_picture(made.evaluation.sheet(made.objective), where / "samples" / "last.png")
     # What is written once the end is reached, so that the card can be written again with scores.
-    found = made.evaluation.finish(made.objective) if hasattr(made.evaluation, "finish") else {}
+    found: dict[str, Any] = {}
+    if hasattr(made.evaluation, "finish"):
+        found = made.evaluation.finish(made.objective)
+        if (where / WEIGHTS["best"]).is_file():
+            best = copy.deepcopy(made.objective)
+            _fill(best.nets(), where / WEIGHTS["best"], record)
+            found["of_best"] = made.evaluation.finish(best)
     chosen = {"half_life": record["half_life"]} if "half_life" in record else {}
     trained = {"seconds": round(seconds, 1), **chosen, **found, **_watched(where), **_trend(where)}
     record = record | {"trained": trained}
