@@ -294,3 +294,8 @@ def test_the_best_weights_have_a_temperature_of_their_own() -> None:
     made = recipe.build(recipe.find("classify"), last.record["arguments"])
     for one, name in ((last, record["temperature"]), (best, record["of_best"]["temperature"])):
         assert made.evaluation.finish(one.objective)["temperature"] == pytest.approx(name, rel=1e-4)
+
+
+def test_flags_of_detectors_are_refused(trained: Path, gannet: Command) -> None:
+    for words in (("--least", "0.5"), ("--out", "there")):
+        one_line(gannet("predict", str(trained), "a.png", *words, status=2).stderr, words[0], "no boxes")

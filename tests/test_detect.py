@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from conftest import Command, one_line
-from gannet import explain, run
+from gannet import explain, preflight, recipe, run
 from gannet.data import annotated, boxes, images
 from gannet.data.boxes import Batch, Boxes, Moved, Scenes
 from gannet.data.images import Images
@@ -174,6 +174,17 @@ def test_what_is_written_is_read_again(write: Any, tmp_path: Path, scenes: Scene
         )
         assert [kind for kind, _ in mine] == [kind for kind, _ in theirs]
         np.testing.assert_allclose([box for _, box in mine], [box for _, box in theirs], atol=1e-3)
+
+
+@pytest.mark.parametrize("write", [annotated.write_coco, annotated.write_yolo])
+def test_nothing_is_written_over_what_is_somebodys(write: Any, scenes: Scenes) -> None:
+    Path("mine/images").mkdir(parents=True)
+    Path("mine/images/000000.png").write_bytes(b"mine")
+    with pytest.raises(Wrong, match="holds other things"):
+        write(scenes.fixed(2, "test"), "mine")
+    assert [path for path in Path("mine").rglob("*") if path.is_file()] == [Path("mine/images/000000.png")]
+    assert Path("mine/images/000000.png").read_bytes() == b"mine"
+    assert write(scenes.fixed(2, "test"), "new").is_file()  # a place as the page has it
 
 
 def test_a_zip_and_outlines_and_splits(tmp_path: Path) -> None:
@@ -597,3 +608,9 @@ def test_the_score_that_is_explained_is_the_boxs() -> None:
     assert torch.allclose(target.score(x, y), torch.stack(expected), atol=1e-4)
     for stage in target.stages:
         assert explain.maps(target, x, y, "gradcam", stage=stage).shape == (5, 32, 32)
+
+
+def test_the_sheet_shows_what_enters_a_detector() -> None:
+    made = recipe.build(recipe.find("detect"), recipe.resolve(recipe.find("detect"), {"size": "tiny", "data": "bars"}))
+    sheet = preflight.sheet(preflight.Case(made))
+    assert sheet is not None and sheet.shape[0] > 3 * 48  # a batch, and below it what enters the net: boxes are no labels

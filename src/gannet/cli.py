@@ -339,6 +339,9 @@ def predict(words: list[str]) -> None:
         return
     if given["gallery"] is not None:
         raise Wrong("this run knows no faces", got=f"--gallery {given['gallery']}", try_="a run of faces", usage=True)
+    for flag in ("least", "out") if hasattr(loaded.objective, "logits") else ():
+        if given[flag] is not None:
+            raise Wrong("this run tells classes and finds no boxes", got=f"--{flag} {given[flag]}", usage=True)
     found = loaded.predict(given["files"], least=given["least"])
     usable = [one for one in found if "wrong" not in one]
     drawn = telling.boxes_into(usable, loaded.classes, Path(given["out"] or loaded.folder / "predicted"))
@@ -381,7 +384,7 @@ def _match(loaded: Any, given: dict[str, Any]) -> None:
         print(json.dumps(answer, indent=2))
         return
     at = matching.kept(loaded)
-    print("\n".join(lines))
+    print(*lines, sep="\n", end="\n" if lines else "")
     print(
         f"from a similarity of {at['threshold']:.3f} on: of people kept from training {at['false_accept']:.2%} of pairs of "
         f"others are taken for one, {at['false_reject']:.2%} of one person's for two"

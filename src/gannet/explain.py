@@ -33,14 +33,15 @@ from gannet.data.pictures import fitted, prepared
 from gannet.errors import Wrong
 from gannet.evaluation import explanations
 from gannet.evaluation.explanations import EMPTY, pointing
-from gannet.files import write_json
+from gannet.files import check_ours, save_picture, write_json
 from gannet.nets.detector import Detector
 from gannet.nets.faces import Embedder
 from gannet.nets.residual import Resize, Trunk
 from gannet.objectives.detect import peaks
 from gannet.rng import Rng
-from gannet.run import Run, reopened, save_picture
+from gannet.run import Run, reopened
 
+NOTE = "explain.json"  # by which a folder of ours is known
 METHODS = ("saliency", "integrated", "gradcam", "hirescam", "guided")
 CAMS = ("gradcam", "hirescam")  # that look at a stage
 PATH = 64  # points between nothing and the picture that gradients are integrated over
@@ -380,8 +381,9 @@ def explain_into(run: Run, file: str | Path, folder: str | Path, **words: Any) -
         Wrong: for a run of none of these kinds, what is no picture, an unknown class, box, method or stage, and where captum
             is missing.
     """
+    check_ours(Path(folder), NOTE)
     found = _explain(run, Path(file), **words)
-    write_json(Path(folder) / "explain.json", found.report)
+    write_json(Path(folder) / NOTE, found.report)
     save_picture(drawn(found), Path(folder) / "explain.png")
     return found.report
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import json
 import os
 import uuid
@@ -42,6 +43,22 @@ def cannot_write(path: Path, error: OSError) -> Wrong:
     return Wrong(f"this place cannot be written ({error.strerror or error})", got=path, try_="another folder")
 
 
+def check_ours(folder: Path, note: str) -> None:
+    """Only what we wrote ourselves is ever written over.
+
+    Args:
+        folder: to write into: absent, empty, or with this note in it
+        note: the file by which a folder of ours is known
+
+    Raises:
+        Wrong: where it holds anything else, or is a file.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise Wrong("a file stands where a folder should; nothing was written", got=folder, try_="another --out")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / note).is_file():
+        raise Wrong("this folder holds other things; nothing was written", got=folder, try_="another --out")
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """A whole file at once. Libraries that write files themselves raise errors of their own on a full disk; bytes do not."""
     with beside(path) as part:
@@ -56,3 +73,17 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """A whole JSON file at once, readable by people."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def as_image(x_HWC: Any) -> Any:
+    """A picture (H, W, 1, 3 or 4) of bytes as Pillow has it."""
+    from PIL import Image
+
+    return Image.fromarray(x_HWC[..., 0] if x_HWC.shape[-1] == 1 else x_HWC)
+
+
+def save_picture(x_HWC: Any, path: Path) -> None:
+    """One picture (H, W, 1, 3 or 4), bytes, as a PNG."""
+    buffer = io.BytesIO()
+    as_image(x_HWC).save(buffer, format="PNG")
+    write_bytes(path, buffer.getvalue())

@@ -23,7 +23,7 @@ from safetensors.torch import save as safetensors_bytes
 
 from gannet.data.pictures import SUFFIXES, prepared, shown
 from gannet.errors import Wrong
-from gannet.files import write_bytes, write_json
+from gannet.files import check_ours, write_bytes, write_json
 from gannet.run import Run
 
 NOTE, VECTORS = "gallery.json", "gallery.safetensors"
@@ -55,8 +55,7 @@ class Gallery:
             Wrong: where the folder holds other things, and nothing is written.
         """
         folder = Path(folder)
-        if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / NOTE).is_file())):
-            raise Wrong("this place holds other things; nothing was written", got=folder, try_="another folder")
+        check_ours(folder, NOTE)
         write_bytes(folder / VECTORS, safetensors_bytes({"vectors": self.vectors_KD.contiguous()}))
         note = {"people": self.people, "pictures": self.pictures, "model": self.model, "left_out": self.left_out}
         write_json(folder / NOTE, note)

@@ -43,7 +43,7 @@ from safetensors.torch import save as safetensors_bytes
 from gannet import __version__, card, folders, preflight, recipe, telling
 from gannet.data import Ledger, images, keeping
 from gannet.errors import Wrong
-from gannet.files import write_bytes, write_json, write_text
+from gannet.files import save_picture, write_bytes, write_json, write_text
 from gannet.rng import Rng
 from gannet.rng import number as mixed
 from gannet.training import checkpoint, guard, loop
@@ -998,13 +998,6 @@ def _draw(where: Path, objective: Any, made: recipe.Recipe, examples: int) -> No
     save_picture(images.grid(drawn), where / "samples" / f"{examples:09d}.png")
 
 
-def as_image(x_HWC: np.ndarray) -> Any:
-    """A picture (H, W, 1, 3 or 4) of bytes as Pillow has it."""
-    from PIL import Image
-
-    return Image.fromarray(x_HWC[..., 0] if x_HWC.shape[-1] == 1 else x_HWC)
-
-
 def on_white(picture: Any) -> Any:
     """A picture with transparency as it looks on paper: a GIF knows no half measures. Others as they are."""
     from PIL import Image
@@ -1012,13 +1005,6 @@ def on_white(picture: Any) -> Any:
     if picture.mode != "RGBA":
         return picture
     return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
-
-
-def save_picture(x_HWC: np.ndarray, path: Path) -> None:
-    """One picture (H, W, 1, 3 or 4), bytes, as a PNG."""
-    buffer = io.BytesIO()
-    as_image(x_HWC).save(buffer, format="PNG")
-    write_bytes(path, buffer.getvalue())
 
 
 def save_gif(frames: list[Any], milliseconds: int | list[int], path: Path) -> None:

@@ -14,8 +14,8 @@ import torch
 
 from gannet.data import images, pictures
 from gannet.errors import Wrong
-from gannet.files import write_json
-from gannet.run import Run, as_image, check_truncation, on_white, save_gif, save_picture
+from gannet.files import as_image, check_ours, save_picture, write_json
+from gannet.run import Run, check_truncation, on_white, save_gif
 
 NOTE = "drawn.json"  # by which a folder of ours is known
 FRAMES = 24  # from one picture of a film to the next
@@ -37,7 +37,7 @@ def draw_into(
     Raises:
         Wrong: where the folder holds anything that is not such a drawing.
     """
-    _check_folder(folder)
+    check_ours(folder, NOTE)
     drawn = run.sample(n, seed=seed, label=label, truncation=truncation, best_of=best_of)
     note = {"run": str(run.folder), "n": n, "seed": seed, "class": label, "truncation": truncation, "best_of": best_of}
     write_json(folder / NOTE, note)
@@ -47,14 +47,6 @@ def draw_into(
     for number, picture in enumerate(drawn):
         save_picture(picture, folder / f"{number:05d}.png")
     save_picture(images.grid(torch.from_numpy(drawn).permute(0, 3, 1, 2)), folder / "grid.png")
-
-
-def _check_folder(folder: Path) -> None:
-    """Only what we drew ourselves is ever written over."""
-    if folder.exists() and not folder.is_dir():
-        raise Wrong("a file stands where the pictures should go", got=folder, try_="another --out")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / NOTE).is_file():
-        raise Wrong("this folder holds other things; nothing was written", got=folder, try_="another --out")
 
 
 def _check_noise(run: Run) -> None:
@@ -97,7 +89,7 @@ def film_into(
     check_truncation(truncation)
     if n < 2:
         raise Wrong("a film goes from picture to picture: two at least", got=f"--film {n}", try_="--film 8", usage=True)
-    _check_folder(folder)
+    check_ours(folder, NOTE)
     kinds = run.objective.kinds(n, run.class_number(label))
     y_N = None if kinds is None else kinds.repeat_interleave(FRAMES)
     x_NCHW = run.objective.paint(between(run.objective.noises(n, seed) * truncation, FRAMES), y_N)
@@ -199,7 +191,7 @@ def find(run: Run, wanted_CHW: torch.Tensor, *, label: int | None = None, seed: 
 def like_into(run: Run, path: Path, folder: Path, *, seed: int = 0, label: int | str | None = None) -> Found:
     """Write like.png, a picture file beside what the run draws most like it, and like.json with its noise and distance."""
     _check_noise(run)
-    _check_folder(folder)
+    check_ours(folder, NOTE)
     facts = next(iter(run.record["data"].values()))
     found = find(run, pictures.prepared(path, facts["pixels"], facts["channels"]), label=run.class_number(label), seed=seed)
     write_json(folder / NOTE, {"run": str(run.folder), "like": str(path), "seed": seed, "class": label})

@@ -5,8 +5,6 @@ A file that cannot be used gets {"file", "wrong"} in its place, so that it leave
 
 from __future__ import annotations
 
-import io
-import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,10 +14,13 @@ import numpy as np
 import torch
 
 from gannet.data import images
+from gannet.data.annotated import coco_box, coco_categories, yolo_line
 from gannet.data.pictures import Fit, fitted, prepared, shown, upright
 from gannet.errors import Wrong
-from gannet.evaluation.boxes import boxed
-from gannet.files import write_bytes, write_json, write_text
+from gannet.evaluation.boxes import USUAL, boxed
+from gannet.files import check_ours, save_picture, write_json, write_text
+
+NOTE = "predicted.json"  # by which a folder of ours is known
 
 Pictures = str | Path | Sequence[str | Path] | np.ndarray
 
@@ -66,7 +67,7 @@ def tell(objective: Any, facts: dict[str, Any], trained: dict[str, Any], picture
                 answers[-1]["wrong"] = wrong.got or str(wrong)
     usable = [answer for answer in answers if "wrong" not in answer]
     if usable and sees:
-        from_on = float(trained.get("threshold", 0.3)) if least is None else least
+        from_on = float(trained.get("threshold", USUAL)) if least is None else least
         _boxes(objective, facts["classes"], torch.stack(read), sizes, from_on, usable)
     elif usable:
         _classes(objective, facts["classes"], torch.stack(read), trained.get("temperature", 1.0), usable)
@@ -103,21 +104,6 @@ def _boxes(
         ]
 
 
-MINE = "what gannet predict told of pictures"
-
-
-def check_mine(folder: Path) -> None:
-    """One line for a folder in which answers might overwrite what is somebody's."""
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
-        return
-    try:
-        mine = json.loads((folder / "coco.json").read_text(encoding="utf-8"))["info"]["description"] == MINE
-    except (OSError, ValueError, KeyError, TypeError):
-        mine = False
-    if not mine:
-        raise Wrong("this folder holds other things; nothing was written", got=folder, try_="--out ANOTHER")
-
-
 def in_words(answer: dict[str, Any], top: int = 3) -> str:
     """An answer in a line: the likeliest classes, or how many things of which class, and where the surest are."""
     if "boxes" not in answer:
@@ -141,7 +127,8 @@ def boxes_into(answers: Sequence[dict[str, Any]], classes: list[str], folder: Pa
     answers = [answer for answer in answers if "boxes" in answer]
     if not answers:
         return []
-    check_mine(folder)
+    check_ours(folder, NOTE)
+    write_json(folder / NOTE, {"files": [shown(answer["file"]) for answer in answers]})
     paths, images_, rows, taken, number_of = [], [], [], set[str](), Counter[str]()
     for number, answer in enumerate(answers):
         first = stem = shown(Path(answer["file"]).stem)
@@ -155,21 +142,14 @@ def boxes_into(answers: Sequence[dict[str, Any]], classes: list[str], folder: Pa
         ends = [thing["box"] for thing in answer["boxes"]]
         chances = torch.tensor([thing["chance"] for thing in answer["boxes"]])
         drawn = boxed(picture, torch.tensor(ends).view(-1, 4), torch.tensor(kinds), chances, classes)
-        buffer = io.BytesIO()
-        drawn.save(buffer, format="PNG")
         paths.append(folder / f"{stem}.png")
-        write_bytes(paths[-1], buffer.getvalue())
+        save_picture(np.asarray(drawn), paths[-1])
         images_.append({"id": number, "file_name": shown(Path(answer["file"]).name), "width": wide, "height": high})
         lines = []
         for thing, kind in zip(answer["boxes"], kinds, strict=True):
-            x0, y0, x1, y1 = thing["box"]
-            shape = {"bbox": [x0, y0, round(x1 - x0, 1), round(y1 - y0, 1)], "area": round((x1 - x0) * (y1 - y0), 1)}
-            more = {"category_id": kind + 1, "score": thing["chance"], "iscrowd": 0}
-            rows.append({"id": len(rows) + 1, "image_id": number, **shape, **more})
-            shares = (x0 + x1) / 2 / wide, (y0 + y1) / 2 / high, (x1 - x0) / wide, (y1 - y0) / high
-            lines.append(f"{kind} {' '.join(f'{share:.6f}' for share in shares)}\n")
+            which = {"id": len(rows) + 1, "image_id": number, "category_id": kind + 1, "score": thing["chance"]}
+            rows.append(which | coco_box(thing["box"]))
+            lines.append(yolo_line(kind, thing["box"], wide, high))
         write_text(folder / "labels" / f"{stem}.txt", "".join(lines))
-    categories = [{"id": k, "name": name} for k, name in enumerate(classes, 1)]
-    about = {"info": {"description": MINE}, "images": images_, "categories": categories, "annotations": rows}
-    write_json(folder / "coco.json", about)
+    write_json(folder / "coco.json", {"images": images_, "categories": coco_categories(classes), "annotations": rows})
     return [*paths, folder / "coco.json"]

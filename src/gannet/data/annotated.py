@@ -23,14 +23,13 @@ from pathlib import Path, PurePosixPath
 from typing import Any, TypeGuard
 
 import numpy as np
-import psutil
 import torch
 
 from gannet.data import pictures
 from gannet.data.boxes import Boxes
 from gannet.data.pictures import FEWEST, SPLITS, File, shown
 from gannet.errors import Wrong
-from gannet.files import write_bytes, write_json, write_text
+from gannet.files import check_ours, save_picture, write_json, write_text
 
 MOST = 10_000  # classes that a YOLO folder may have whose names nothing tells
 SMALLEST = 1.0  # pixels of a prepared box's sides: below, there is nothing to see
@@ -98,14 +97,14 @@ def read(place: str | Path, pixels: int = 128, *, quiet: bool = False) -> Annota
     path = Path(place).expanduser()
     if not path.exists():
         raise Wrong("there is no such folder or zip", got=shown(str(place)), try_="the folder that holds pictures and boxes")
-    return _read(path.absolute(), pictures._stamp(path), pixels, quiet)
+    return _read(path.absolute(), pictures.stamp(path), pixels, quiet)
 
 
 @functools.lru_cache(maxsize=1)
 def _read(path: Path, stamp: str, pixels: int, quiet: bool) -> Annotated:
     """Once for both splits, as long as nothing in it changes."""
     left_out: list[tuple[str, str]] = []
-    with pictures._files(path, left_out) as (files, others):
+    with pictures.found_in(path, left_out) as (files, others):
         if not files:
             raise Wrong("there is no picture here", got=shown(str(path)), try_="pictures, and their boxes as COCO or YOLO")
         noted = _noted(path, files, others)
@@ -378,11 +377,7 @@ def _apart(names: list[str]) -> list[str]:
 
 def _gather(name: str, files: list[File], noted: Noted, left_out: list[tuple[str, str]], pixels: int) -> Annotated:
     out, notes = [*left_out, *noted.left_out], Counter[str]()
-    many, free = len(noted.things), psutil.virtual_memory().available
-    need = many * pixels**2 * 4 * 3  # three copies while they are sorted
-    if need > 0.8 * free:
-        what = f"{many:,} pictures of {pixels} pixels need about {need / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free"
-        raise Wrong(what, got=name, try_="fewer --pixels, or a part of the folder")
+    pictures.check_memory(name, len(noted.things), pixels)
     made: list[np.ndarray] = []
     kept: list[tuple[str, str]] = []
     held: list[list[tuple[int, list[float]]]] = []
@@ -432,7 +427,7 @@ def _gather(name: str, files: list[File], noted: Noted, left_out: list[tuple[str
     for i, boxes in enumerate(held):
         for m, (kind, box) in enumerate(boxes):
             boxes_NM4[i, m], kinds_NM[i, m], there_NM[i, m] = torch.tensor(box), kind, True
-    x_NCHW = pictures._channels(np.stack(made))[:, :3].contiguous()
+    x_NCHW = pictures.as_channels(np.stack(made))[:, :3].contiguous()
     test = _held_out(kept, noted.splits, there_NM)
     words = [f"{count:,} {what}" for what, count in sorted(notes.items()) if count]
     return Annotated(name, Boxes(x_NCHW, boxes_NM4, kinds_NM, there_NM, noted.classes, name=name), test, told_out, words)
@@ -457,51 +452,69 @@ def _held_out(kept: list[tuple[str, str]], splits: dict[str, str], there_NM: tor
 # ------------------------------------------------------------------------------------------------------------- writing
 
 
-def write_coco(data: Boxes, folder: Path) -> Path:
-    """Write pictures as PNGs and their boxes as COCO's JSON; returns the JSON file."""
-    n, p = len(data.x_NCHW), data.pixels
-    _write_pictures(data, folder / "images")
-    rows = []
-    for number, (i, m) in enumerate(data.there_NM.nonzero().tolist(), 1):
-        x0, y0, x1, y1 = data.boxes_NM4[i, m].tolist()
-        box = {"bbox": [x0, y0, x1 - x0, y1 - y0], "area": (x1 - x0) * (y1 - y0), "iscrowd": 0}
-        rows.append({"id": number, "image_id": i, "category_id": int(data.kinds_NM[i, m]) + 1, **box})
-    path = folder / "annotations.json"
-    write_json(
-        path,
-        {
-            "info": {"description": data.name, "licence": data.licence},
-            "images": [{"id": i, "file_name": f"images/{i:06d}.png", "width": p, "height": p} for i in range(n)],
-            "categories": [{"id": k, "name": name} for k, name in enumerate(data.classes, 1)],
-            "annotations": rows,
-        },
-    )
-    return path
+def coco_box(box: Sequence[float]) -> dict[str, Any]:
+    """A box (x0, y0, x1, y1) as COCO's annotations have it."""
+    x0, y0, x1, y1 = box
+    wide, high = round(x1 - x0, 4), round(y1 - y0, 4)
+    return {"bbox": [x0, y0, wide, high], "area": wide * high, "iscrowd": 0}
 
 
-def write_yolo(data: Boxes, folder: Path) -> Path:
-    """Write pictures as PNGs, a text file of boxes for each, and data.yaml; returns that."""
+def coco_categories(classes: Sequence[str]) -> list[dict[str, Any]]:
+    """Names of classes as COCO has them: numbered from 1."""
+    return [{"id": k, "name": name} for k, name in enumerate(classes, 1)]
+
+
+def yolo_line(kind: int, box: Sequence[float], wide: float, high: float) -> str:
+    """A class number and a box (x0, y0, x1, y1) in a picture of this size as a line of YOLO's."""
+    x0, y0, x1, y1 = box
+    shares = (x0 + x1) / 2 / wide, (y0 + y1) / 2 / high, (x1 - x0) / wide, (y1 - y0) / high
+    return f"{kind} {' '.join(f'{share:.6f}' for share in shares)}\n"
+
+
+def write_coco(data: Boxes, folder: str | Path) -> Path:
+    """Write pictures as PNGs and their boxes as COCO's JSON, which is returned, into a new or empty folder.
+
+    Raises:
+        Wrong: where the folder holds anything, and nothing is written.
+    """
+    folder = _with_pictures(data, folder)
+    rows = [
+        {"id": number, "image_id": i, "category_id": int(data.kinds_NM[i, m]) + 1, **coco_box(data.boxes_NM4[i, m].tolist())}
+        for number, (i, m) in enumerate(data.there_NM.nonzero().tolist(), 1)
+    ]
+    size = {"width": data.pixels, "height": data.pixels}
+    made = {
+        "info": {"description": data.name, "licence": data.licence},
+        "images": [{"id": i, "file_name": f"images/{i:06d}.png", **size} for i in range(len(data.x_NCHW))],
+        "categories": coco_categories(data.classes),
+        "annotations": rows,
+    }
+    write_json(folder / "annotations.json", made)
+    return folder / "annotations.json"
+
+
+def write_yolo(data: Boxes, folder: str | Path) -> Path:
+    """Write pictures as PNGs, a text file of boxes for each, and data.yaml, which is returned, into a new or empty folder.
+
+    Raises:
+        Wrong: where the folder holds anything, and nothing is written.
+    """
     import yaml
 
-    _write_pictures(data, folder / "images")
-    for i in range(len(data.x_NCHW)):
-        lines = []
-        for m in data.there_NM[i].nonzero().flatten().tolist():
-            x0, y0, x1, y1 = (data.boxes_NM4[i, m] / data.pixels).tolist()
-            lines.append(f"{int(data.kinds_NM[i, m])} {(x0 + x1) / 2:.6f} {(y0 + y1) / 2:.6f} {x1 - x0:.6f} {y1 - y0:.6f}\n")
+    folder = _with_pictures(data, folder)
+    for i, (boxes_M4, kinds_M, there_M) in enumerate(zip(data.boxes_NM4, data.kinds_NM, data.there_NM, strict=True)):
+        pairs = zip(kinds_M[there_M].tolist(), boxes_M4[there_M].tolist(), strict=True)
+        lines = [yolo_line(kind, box, data.pixels, data.pixels) for kind, box in pairs]
         write_text(folder / "labels" / f"{i:06d}.txt", "".join(lines))
-    path = folder / "data.yaml"
-    write_text(path, yaml.safe_dump({"train": "images", "val": "images", "names": dict(enumerate(data.classes))}))
-    return path
+    names = yaml.safe_dump({"train": "images", "val": "images", "names": dict(enumerate(data.classes))})
+    write_text(folder / "data.yaml", names)
+    return folder / "data.yaml"
 
 
-def _write_pictures(data: Boxes, folder: Path) -> None:
-    import io
-
-    from PIL import Image
-
+def _with_pictures(data: Boxes, folder: str | Path) -> Path:
+    """The folder, with images/ in it."""
+    folder = Path(folder)
+    check_ours(folder, "")  # no note makes it ours: training data are somebody's
     for i, x_CHW in enumerate(data.x_NCHW):
-        x_HWC = x_CHW.permute(1, 2, 0).contiguous().numpy()
-        buffer = io.BytesIO()
-        Image.fromarray(x_HWC[..., 0] if x_HWC.shape[2] == 1 else x_HWC).save(buffer, format="PNG")
-        write_bytes(folder / f"{i:06d}.png", buffer.getvalue())
+        save_picture(x_CHW.permute(1, 2, 0).contiguous().numpy(), folder / "images" / f"{i:06d}.png")
+    return folder

@@ -135,12 +135,12 @@ def read(place: str | Path, pixels: int | None = None, *, quiet: bool = False) -
     check_pixels(pixels)
     path = Path(place).expanduser()
     try:
-        stamp = _stamp(path)
+        now = stamp(path)
     except (OSError, ValueError) as error:
         raise Wrong(
             "there is no such folder or zip", got=shown(str(place)), try_="the folder that holds the pictures"
         ) from error
-    return _read(path.absolute(), stamp, pixels, quiet)
+    return _read(path.absolute(), now, pixels, quiet)
 
 
 def check_pixels(pixels: int | None) -> None:
@@ -149,7 +149,7 @@ def check_pixels(pixels: int | None) -> None:
         raise Wrong("pictures can be made of 8 to 128 pixels", got=f"{pixels} pixels", try_="--pixels 64", usage=True)
 
 
-def _stamp(path: Path) -> str:
+def stamp(path: Path) -> str:
     """What changes when a file comes, goes or is written (behind a link to a folder, nothing is looked at)."""
     marks = [(str(path), path.stat().st_mtime_ns, path.stat().st_size)]
     for folder, inside, names in os.walk(path):
@@ -164,7 +164,7 @@ def _stamp(path: Path) -> str:
 @functools.lru_cache(maxsize=2)
 def _read(path: Path, stamp: str, pixels: int | None, quiet: bool) -> Gallery:
     left_out: list[tuple[str, str]] = []
-    with _files(path, left_out) as (files, others):
+    with found_in(path, left_out) as (files, others):
         if not files:
             held = f"{shown(str(path))} ({len(others)} other files)" if others else shown(str(path))
             raise Wrong("there is no picture here", got=held, try_=f"files ending in {', '.join(sorted(SUFFIXES)[:6])} …")
@@ -186,14 +186,19 @@ def assemble(
 ) -> Gallery:
     """A gallery of files, each opened and looked at; the arguments are those of `read` and `gather`."""
     pixels = pixels or _suitable(files)
-    need, free = len(files) * pixels**2 * 4 * 3, psutil.virtual_memory().available  # three copies while they are sorted
-    if need > 0.8 * free:
-        what = f"{len(files):,} pictures of {pixels} pixels need about {need / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free"
-        raise Wrong(what, got=name, try_="fewer --pixels, or a part of the folder")
+    check_memory(name, len(files), pixels)
     with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         warnings.simplefilter("ignore")  # Pillow's of bombs and odd metadata; of the whole process, so not in a thread
         made = list(pool.map(functools.partial(look, pixels=pixels), files))
     return gather(name, [file.name for file in files], made, left_out, classes)
+
+
+def check_memory(name: str, many: int, pixels: int) -> None:
+    """One line where so many pictures would not fit into the memory that is free."""
+    need, free = many * pixels**2 * 4 * 3, psutil.virtual_memory().available  # three copies while they are sorted
+    if need > 0.8 * free:
+        what = f"{many:,} pictures of {pixels} pixels need about {need / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free"
+        raise Wrong(what, got=name, try_="fewer --pixels, or a part of the folder")
 
 
 def gather(
@@ -242,7 +247,7 @@ def gather(
         test[0] = True
     return Gallery(
         name,
-        _channels(np.stack([picture for _, picture, _ in kept])),
+        as_channels(np.stack([picture for _, picture, _ in kept])),
         [shown(file) for file in names],
         None if labels is None else torch.tensor(labels),
         [shown(one) for one in kinds],
@@ -283,7 +288,7 @@ def shown(name: str) -> str:
 
 
 @contextlib.contextmanager
-def _files(path: Path, left_out: list[tuple[str, str]]) -> Iterator[tuple[list[File], list[File]]]:
+def found_in(path: Path, left_out: list[tuple[str, str]]) -> Iterator[tuple[list[File], list[File]]]:
     """The files that should be pictures, sorted by name, and the others."""
     if path.is_dir():
         yield _in_folder(path, left_out)
@@ -549,7 +554,7 @@ def _eight_bits(picture: Image.Image) -> Image.Image:
     return picture if picture.mode == "RGBa" else picture.convert("RGBa")
 
 
-def _channels(x_NHWC: np.ndarray) -> torch.Tensor:
+def as_channels(x_NHWC: np.ndarray) -> torch.Tensor:
     """(N, H, W, 4) -> (N, C, H, W): grey where all is grey, with alpha where any pixel lets something through."""
     if (x_NHWC[..., 3] < 255).any():
         x_NHWC = x_NHWC[..., :4]

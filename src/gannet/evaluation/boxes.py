@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 
+from gannet.data.annotated import coco_box
 from gannet.data.boxes import Boxes, Scenes, overlap
 from gannet.data.images import Images, to_float
 from gannet.errors import Wrong
@@ -195,9 +196,8 @@ def coco(told: Told, data: Boxes) -> tuple[dict[str, float], dict[str, float]]:
     n, p = len(data.x_NCHW), data.pixels
     truth = []
     for number, (i, m) in enumerate(data.there_NM.nonzero().tolist(), 1):  # to pycocotools 0 is no number
-        x0, y0, x1, y1 = data.boxes_NM4[i, m].tolist()
-        box = {"bbox": [x0, y0, x1 - x0, y1 - y0], "area": (x1 - x0) * (y1 - y0), "iscrowd": 0}
-        truth.append({"id": number, "image_id": i, "category_id": int(data.kinds_NM[i, m]), **box})
+        which = {"id": number, "image_id": i, "category_id": int(data.kinds_NM[i, m])}
+        truth.append(which | coco_box(data.boxes_NM4[i, m].tolist()))
     index: Any = theirs.COCO()
     index.dataset = {
         "images": [{"id": i, "width": p, "height": p} for i in range(n)],

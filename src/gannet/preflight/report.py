@@ -176,7 +176,7 @@ def sheet(case: Case) -> np.ndarray | None:
         x, *labels = case.batch(n=2 * ACROSS)
         strips["a batch, as the data give it"] = x
         names = getattr(getattr(case.data, "data", case.data), "classes", [])
-        if labels and isinstance(names, list) and names:
+        if labels and labels[0].ndim == 1 and isinstance(names, list) and names:  # boxes are no labels
             told = [names[y] if 0 <= y < len(names) else f"{y}?" for y in labels[0].tolist()]
         strips |= {f"what enters the {name}": tensors[0] for name, tensors in case.fed.items() if tensors}
     pictures = {w: t for w, t in strips.items() if isinstance(t, torch.Tensor) and t.ndim == 4 and t.shape[1] in (1, 3, 4)}
