@@ -100,16 +100,14 @@ def of_boxes(loaded: run.Run, n: int) -> None:
     for i in range(len(test)):
         x_1CHW = images.to_float(test.x_NCHW[i : i + 1])
         with torch.no_grad():
-            told_NJHW = net(x_1CHW).float()
-        told = peaks(told_NJHW, net.classes, 100)
+            told = peaks(net(x_1CHW).float(), net.classes, 100)
         one = Boxes(test.x_NCHW[i : i + 1], test.boxes_NM4[i : i + 1], test.kinds_NM[i : i + 1], test.there_NM[i : i + 1], [])
         right_Q = claimed(told, one)[0] & (told.chance_NQ[0] >= loaded.record["trained"]["threshold"])
         for q in right_Q.nonzero().flatten().tolist():
             kind = int(told.kinds_NQ[0, q])
-            p_X = told_NJHW[0, kind].sigmoid().flatten()
             near_M = overlap(told.boxes_NQ4[0, q], one.boxes_NM4[0]) * (one.kinds_NM[0] == kind) * one.there_NM[0]
             pictures.append(x_1CHW)
-            places.append(kind * len(p_X) + int((p_X - told.chance_NQ[0, q]).abs().argmin()))
+            places.append(int(told.places_NQ[0, q]))
             true.append(one.boxes_NM4[0, int(near_M.argmax())])
         if len(pictures) >= n:
             break

@@ -614,3 +614,10 @@ def test_the_sheet_shows_what_enters_a_detector() -> None:
     made = recipe.build(recipe.find("detect"), recipe.resolve(recipe.find("detect"), {"size": "tiny", "data": "bars"}))
     sheet = preflight.sheet(preflight.Case(made))
     assert sheet is not None and sheet.shape[0] > 3 * 48  # a batch, and below it what enters the net: boxes are no labels
+
+
+def test_large_watched_pictures_go_through_in_parts() -> None:
+    big = Scenes(images.load("digits8"), 320, count=(1, 3), sizes=(40, 80)).fixed(12, "watched")
+    objective = Detect(Detector(320, 1, 10, widths=(4, 4), blocks=1), 10)
+    assert objective.many // 320**2 < 12  # more than go through at once
+    assert math.isfinite(scores.Detection(big, big, big).quick(objective)["loss_watched"])

@@ -32,6 +32,7 @@ from gannet.data import images
 from gannet.data.pictures import fitted, prepared
 from gannet.errors import Wrong
 from gannet.evaluation import explanations
+from gannet.evaluation.boxes import USUAL
 from gannet.evaluation.explanations import EMPTY, pointing
 from gannet.files import check_ours, save_picture, write_json
 from gannet.nets.detector import Detector
@@ -501,9 +502,8 @@ def _explain_box(
     x_1CHW = images.to_float(bytes_CHW[None]).to(next(net.parameters()).device)
     kind = run.class_number(label)
     with torch.no_grad():
-        told_NJHW = net(x_1CHW).float()  # in full, as gradients are taken
-    told = peaks(told_NJHW, net.classes, 100)
-    least = float(run.record.get("trained", {}).get("threshold", 0.3))
+        told = peaks(net(x_1CHW).float(), net.classes, 100)  # in full, as gradients are taken
+    least = float(run.record.get("trained", {}).get("threshold", USUAL))
     which = [
         q for q in range(told.chance_NQ.shape[1])
         if told.chance_NQ[0, q] >= least and kind in (None, int(told.kinds_NQ[0, q]))
@@ -512,8 +512,7 @@ def _explain_box(
         what = "this run sees nothing there" if not which else f"this run sees {len(which)} things there, numbered from 0"
         raise Wrong(what, got=f"{file}, --box {number}", try_="gannet predict, which shows all", usage=bool(which))
     chance, told_kind = told.chance_NQ[0, which[number]], int(told.kinds_NQ[0, which[number]])
-    p_X = told_NJHW[0, told_kind].sigmoid().flatten()
-    y_1 = torch.tensor([told_kind * len(p_X) + int((p_X - chance).abs().argmin())], device=x_1CHW.device)
+    y_1 = told.places_NQ[0, which[number]][None]
     ends = told.boxes_NQ4[0, which[number]].tolist()
     measured, made = measure(
         target, x_1CHW, y_1, method, chance=lambda x: target.score(x, y_1.expand(len(x))).sigmoid(), stage=stage, seed=seed

@@ -59,9 +59,8 @@ class Detection:
         for i_N in torch.arange(len(self.watched.x_NCHW)).split(32):
             batch = self.watched.take(i_N)
             batch = type(batch)(*(part.to(device) for part in batch))
-            with torch.autocast(device.type, torch.bfloat16, enabled=objective.precision == "bfloat16"):
-                told = objective.average(batch.x_NCHW)
-            values_N, many_N, _ = objective.compared(told.float(), batch)
+            told = torch.cat(objective.said(self.watched.x_NCHW[i_N], objective.precision))
+            values_N, many_N, _ = objective.compared(told, batch)
             total, weight = total + float((values_N * many_N).sum()), weight + float(many_N.sum())
         return {"loss_watched": total / max(weight, 1)}
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import functools
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -10,6 +12,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
+from gannet.data.images import to_float
 from gannet.rng import Rng
 
 #: What a loss returns: a value per example (N,), their weights (N,) or None, and numbers worth plotting.
@@ -64,6 +67,59 @@ def follow(average: nn.Module, net: nn.Module, half_life: float, seen: torch.Ten
     torch._foreach_lerp_(mine, theirs, 1 - keep)
     for old, new in zip(average.buffers(), net.buffers(), strict=True):
         old.copy_(new)
+
+
+class Averaged:
+    """What objectives of one player share: AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101), and a running average that is
+    judged. They bring `loss` and `expect`.
+
+    Args:
+        name: of the player
+        net: that is trained
+        rate, decay: peak learning rate and weight decay
+        half_life: of the average, in examples
+        part: of the net that makes up the finished model, where it is not the whole: a submodule's name
+        clip: largest norm of the gradient, or None
+    """
+
+    many = 500 * 28**2  # pixels that go through the averaged net at once, or four pictures
+
+    def __init__(
+        self,
+        name: str,
+        net: nn.Module,
+        *,
+        rate: float,
+        decay: float,
+        half_life: float,
+        part: str = "",
+        clip: float | None = None,
+    ):
+        make = functools.partial(torch.optim.AdamW, weight_decay=decay, fused=True)
+        self.players = {name: Player(net, rate=rate, make=make, clip=clip)}
+        self.name, self.part, self.half_life = name, part, half_life
+        self.average = copy.deepcopy(net.get_submodule(part)).requires_grad_(False).eval()
+        self.seen = torch.zeros((), dtype=torch.int64)  # examples behind the average
+
+    def turns(self, progress: float) -> tuple[str, ...]:
+        return (self.name,)
+
+    def after(self, progress: float, examples: int) -> None:
+        follow(self.average, self.players[self.name].net.get_submodule(self.part), self.half_life, self.seen, examples)
+
+    def nets(self) -> dict[str, nn.Module]:
+        return {f"{self.name}.{self.part}".rstrip("."): self.average}  # as the player calls it: other runs can begin with it
+
+    def state(self) -> dict[str, torch.Tensor]:
+        return {"seen": self.seen} | {f"average.{name}": tensor for name, tensor in self.average.state_dict().items()}
+
+    @torch.no_grad()
+    def said(self, x_NCHW: torch.Tensor, precision: str = "float32") -> list[torch.Tensor]:
+        """What the averaged net says of byte pictures (N, C, H, W), in parts: as much memory for large as for small ones."""
+        device = next(self.average.parameters()).device
+        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+            parts = x_NCHW.split(max(4, self.many // math.prod(x_NCHW.shape[2:])))
+            return [self.average(to_float(x).to(device, memory_format=torch.channels_last)).float() for x in parts]
 
 
 class Objective(Protocol):

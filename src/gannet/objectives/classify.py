@@ -5,8 +5,6 @@ Shapes: N examples, K classes.
 
 from __future__ import annotations
 
-import copy
-import functools
 import math
 from typing import Any
 
@@ -15,20 +13,19 @@ import torch.nn.functional as F
 from scipy import special
 from torch import nn
 
-from gannet.data.images import to_float
 from gannet.errors import Wrong
-from gannet.objectives import Loss, Player, follow
+from gannet.objectives import Averaged, Loss
 from gannet.rng import Rng
 
 
-class Classify:
+class Classify(Averaged):
     """One player, the classifier.
 
     Args:
         net: pictures (N, C, H, W) -> logits (N, K)
         classes: K
         rate: peak learning rate
-        decay: AdamW's weight decay (Loshchilov and Hutter 2019, arXiv 1711.05101)
+        decay: weight decay
         smoothing: share of the target that is spread over all classes (Szegedy et al. 2015, arXiv 1512.00567, section 7)
         half_life: of the averaged net, in examples
         mixup: alpha of the Beta distribution of how two pictures are mixed (Zhang et al. 2018, arXiv 1710.09412); 0: not at all
@@ -49,15 +46,9 @@ class Classify:
             raise Wrong("--smoothing is a share, from 0 to below 1", got=smoothing, try_="--smoothing 0.05", usage=True)
         if not 0 <= mixup < math.inf:
             raise Wrong("--mixup is 0 or above", got=mixup, try_="--mixup 0.2", usage=True)
-        make = functools.partial(torch.optim.AdamW, weight_decay=decay, fused=True)
-        self.players = {"classifier": Player(net, rate=rate, make=make)}
-        self.average = copy.deepcopy(net).requires_grad_(False).eval()
-        self.classes, self.smoothing, self.half_life, self.mixup = classes, smoothing, half_life, mixup
-        self.seen = torch.zeros((), dtype=torch.int64)  # examples behind the average
+        super().__init__("classifier", net, rate=rate, decay=decay, half_life=half_life)
+        self.classes, self.smoothing, self.mixup = classes, smoothing, mixup
         self.precision = "float32"  # of `logits`: a run sets it to what it was trained in
-
-    def turns(self, progress: float) -> tuple[str, ...]:
-        return ("classifier",)
 
     def loss(self, player: str, batch: Any, rng: Rng) -> Loss:
         x_NCHW, y_N = batch
@@ -78,23 +69,9 @@ class Classify:
         """Cross-entropy with smoothed targets of each example, (N,)."""
         return F.cross_entropy(logits_NK, y_N, label_smoothing=self.smoothing, reduction="none")
 
-    @torch.no_grad()
     def logits(self, x_NCHW: torch.Tensor) -> torch.Tensor:
         """What the averaged net says of byte pictures (N, C, H, W): logits (N, K), float32."""
-        part = max(8, 500 * 28**2 // math.prod(x_NCHW.shape[2:]))  # as much memory for large pictures as for small ones
-        device = next(self.average.parameters()).device
-        with torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
-            parts = [self.average(to_float(x).to(device, memory_format=torch.channels_last)) for x in x_NCHW.split(part)]
-        return torch.cat([part.float().cpu() for part in parts])
+        return torch.cat([part.cpu() for part in self.said(x_NCHW, self.precision)])
 
     def expect(self) -> dict[str, float]:
         return {"classifier": math.log(self.classes)}
-
-    def after(self, progress: float, examples: int) -> None:
-        follow(self.average, self.players["classifier"].net, self.half_life, self.seen, examples)
-
-    def nets(self) -> dict[str, nn.Module]:
-        return {"classifier": self.average}
-
-    def state(self) -> dict[str, torch.Tensor]:
-        return {"seen": self.seen} | {f"average.{name}": tensor for name, tensor in self.average.state_dict().items()}

@@ -5,8 +5,6 @@ Shapes: N pictures, K classes, M places for boxes, cells of H × W, Q boxes told
 
 from __future__ import annotations
 
-import copy
-import functools
 import math
 from typing import Any, NamedTuple
 
@@ -14,9 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from gannet.data.images import to_float
 from gannet.nets.detector import PRIOR, STRIDE, USUAL
-from gannet.objectives import Loss, Player, follow
+from gannet.objectives import Averaged, Loss
 from gannet.rng import Rng
 
 SPREAD = 0.54 / 6  # of a peak, by the sides of its box (Liu et al. 2019, TTFNet, arXiv 1909.00700, section 3.2)
@@ -25,23 +22,27 @@ CENTRE = 0.25  # cells this near to the middle, by the sides of the box, tell th
 
 
 class Told(NamedTuple):
-    """boxes_NQ4: x0, y0, x1, y1 in pixels; kinds_NQ: classes; chance_NQ: how likely, most likely first."""
+    """boxes_NQ4: x0, y0, x1, y1 in pixels; kinds_NQ: classes; chance_NQ: how likely, most likely first; places_NQ: where in the
+    heat map, (class · rows + row) · columns + column, of what a net told."""
 
     boxes_NQ4: torch.Tensor
     kinds_NQ: torch.Tensor
     chance_NQ: torch.Tensor
+    places_NQ: torch.Tensor = torch.empty(0, dtype=torch.int64)
 
 
-class Detect:
+class Detect(Averaged):
     """One player, the detector.
 
     Args:
         net: pictures (N, C, P, P) -> (N, K + 4, P/4, P/4), as `nets.detector.Detector`
         classes: K
-        rate, decay: peak learning rate and weight decay of AdamW
+        rate, decay: peak learning rate and weight decay
         boxes: weight of the boxes' loss beside the heat map's
         half_life: of the averaged net, in examples
     """
+
+    many = 64 * 128**2
 
     def __init__(
         self,
@@ -53,15 +54,9 @@ class Detect:
         boxes: float = 4.0,
         half_life: float = 2_000,
     ):
-        make = functools.partial(torch.optim.AdamW, weight_decay=decay, fused=True)
-        self.players = {"detector": Player(net, rate=rate, make=make, clip=10.0)}
-        self.average = copy.deepcopy(net).requires_grad_(False).eval()
-        self.classes, self.weight, self.half_life = classes, boxes, half_life
-        self.seen = torch.zeros((), dtype=torch.int64)  # examples behind the average
+        super().__init__("detector", net, rate=rate, decay=decay, half_life=half_life, clip=10.0)
+        self.classes, self.weight = classes, boxes
         self.precision = "float32"  # of what the finished net tells: a run sets it to what it was trained in
-
-    def turns(self, progress: float) -> tuple[str, ...]:
-        return ("detector",)
 
     def loss(self, player: str, batch: Any, rng: Rng) -> Loss:
         return self.compared(self.players[player].net(batch.x_NCHW).float(), batch)
@@ -96,26 +91,12 @@ class Detect:
     @torch.no_grad()
     def boxes(self, x_NCHW: torch.Tensor, most: int = 100) -> Told:
         """What the averaged net sees in byte pictures (N, C, P, P): the highest peaks, of every height."""
-        device = next(self.average.parameters()).device
-        parts = []
-        for x in x_NCHW.split(max(4, 64 * 128**2 // math.prod(x_NCHW.shape[2:]))):
-            with torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
-                told = self.average(to_float(x).to(device, memory_format=torch.channels_last))
-            parts.append(peaks(told.float(), self.classes, most))
+        parts = [peaks(told, self.classes, most) for told in self.said(x_NCHW, self.precision)]
         return Told(*(torch.cat(part).cpu() for part in zip(*parts, strict=True)))
 
     def expect(self) -> dict[str, float]:
         """The heat map's loss where there is something: every peak is told a chance of 1 %."""
         return {"detector": (1 - PRIOR) ** 2 * -math.log(PRIOR)}
-
-    def after(self, progress: float, examples: int) -> None:
-        follow(self.average, self.players["detector"].net, self.half_life, self.seen, examples)
-
-    def nets(self) -> dict[str, nn.Module]:
-        return {"detector": self.average}
-
-    def state(self) -> dict[str, torch.Tensor]:
-        return {"seen": self.seen} | {f"average.{name}": tensor for name, tensor in self.average.state_dict().items()}
 
 
 def middles(boxes_NM4: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -202,4 +183,4 @@ def peaks(told_NJHW: torch.Tensor, classes: int, most: int) -> Told:
     cells = told_NJHW.shape[2] ** 2
     boxes_NX4 = unfolded(told_NJHW[:, classes:]).flatten(1, 2)
     boxes_NQ4 = boxes_NX4.gather(1, (place_NQ % cells)[..., None].expand(-1, -1, 4))
-    return Told(boxes_NQ4.clamp(0, told_NJHW.shape[2] * STRIDE), place_NQ // cells, chance_NQ)
+    return Told(boxes_NQ4.clamp(0, told_NJHW.shape[2] * STRIDE), place_NQ // cells, chance_NQ, place_NQ)

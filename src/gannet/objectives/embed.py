@@ -8,8 +8,6 @@ that of the others s·cos of their angles. Shapes: N pictures, K people, D numbe
 
 from __future__ import annotations
 
-import copy
-import functools
 import math
 from typing import Any
 
@@ -18,10 +16,9 @@ import torch.nn.functional as F
 from scipy import special
 from torch import nn
 
-from gannet.data.images import to_float
 from gannet.errors import Wrong
 from gannet.nets.faces import Known
-from gannet.objectives import Loss, Player, follow
+from gannet.objectives import Averaged, Loss
 from gannet.rng import Rng
 
 #: The papers' margins.
@@ -30,7 +27,7 @@ SPREAD = 0.333  # AdaFace's h: how far a vector's length reaches
 REMEMBERED = 0.99  # of the lengths' mean and deviation, at each step
 
 
-class Embed:
+class Embed(Averaged):
     """One player: the embedding net with a direction for each person.
 
     Args:
@@ -39,7 +36,7 @@ class Embed:
         size: D
         margin: arcface, cosface or adaface
         rate: peak learning rate
-        decay: AdamW's weight decay (Loshchilov and Hutter 2019, arXiv 1711.05101)
+        decay: weight decay
         half_life: of the averaged net, in examples
         scale: s; without, what suits the number of people
         rise: the shares of the run between which the margin grows from 0 to its full size: from the start it keeps few people
@@ -61,17 +58,12 @@ class Embed:
     ):
         if margin not in MARGINS:
             raise Wrong("no such margin", got=margin, try_=", ".join(MARGINS), usage=True)
-        make = functools.partial(torch.optim.AdamW, weight_decay=decay, fused=True)
-        self.players = {"recogniser": Player(Known(net, people, size), rate=rate, make=make)}
-        self.average = copy.deepcopy(net).requires_grad_(False).eval()
-        self.classes, self.size, self.margin, self.half_life, self.rise = people, size, margin, half_life, rise
+        rest: dict[str, Any] = {"rate": rate, "decay": decay, "half_life": half_life}
+        super().__init__("recogniser", Known(net, people, size), part="embedder", **rest)
+        self.classes, self.size, self.margin, self.rise = people, size, margin, rise
         self.scale = suitable(people) if scale is None else scale
-        self.seen = torch.zeros((), dtype=torch.int64)  # examples behind the average
         self.progress = torch.zeros((), dtype=torch.float64)
         self.lengths_2 = torch.tensor([math.sqrt(size), math.sqrt(size) / 10])  # mean and deviation, for adaface
-
-    def turns(self, progress: float) -> tuple[str, ...]:
-        return ("recogniser",)
 
     @property
     def width(self) -> float:
@@ -100,15 +92,11 @@ class Embed:
         mean, deviation = self.lengths_2.to(length_N.device)
         return ((length_N - mean) / (deviation + 1e-3) * SPREAD).clamp(-1, 1)
 
-    @torch.no_grad()
     def embed(self, x_NCHW: torch.Tensor) -> torch.Tensor:
         """The averaged net's vectors of byte pictures (N, C, H, W): (N, D), float32, of length 1."""
         if not len(x_NCHW):
             return torch.empty(0, self.size)
-        part = max(8, 500 * 28**2 // math.prod(x_NCHW.shape[2:]))  # as much memory for large pictures as for small ones
-        device = next(self.average.parameters()).device
-        parts = [self.average(to_float(x).to(device, memory_format=torch.channels_last)) for x in x_NCHW.split(part)]
-        return F.normalize(torch.cat([part.float().cpu() for part in parts]))
+        return F.normalize(torch.cat([part.cpu() for part in self.said(x_NCHW)]))
 
     def expect(self) -> dict[str, float]:
         """At margin 0, of vectors that have nothing to do with the people's directions: ln of K times the mean of
@@ -116,15 +104,11 @@ class Embed:
         return {"recogniser": math.log(self.classes) + math.log(float(special.hyp0f1(self.size / 2, self.scale**2 / 4)))}
 
     def after(self, progress: float, examples: int) -> None:
+        super().after(progress, examples)
         self.progress.fill_(progress)
-        follow(self.average, self.players["recogniser"].net.embedder, self.half_life, self.seen, examples)  # type: ignore[arg-type]
-
-    def nets(self) -> dict[str, nn.Module]:
-        return {"recogniser.embedder": self.average}  # as the player calls it, so that another run can begin with it
 
     def state(self) -> dict[str, torch.Tensor]:
-        mine = {"seen": self.seen, "progress": self.progress, "lengths": self.lengths_2}
-        return mine | {f"average.{name}": tensor for name, tensor in self.average.state_dict().items()}
+        return super().state() | {"progress": self.progress, "lengths": self.lengths_2}
 
 
 def suitable(people: int) -> float:
