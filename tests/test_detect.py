@@ -621,3 +621,10 @@ def test_large_watched_pictures_go_through_in_parts() -> None:
     objective = Detect(Detector(320, 1, 10, widths=(4, 4), blocks=1), 10)
     assert objective.many // 320**2 < 12  # more than go through at once
     assert math.isfinite(scores.Detection(big, big, big).quick(objective)["loss_watched"])
+
+
+def test_a_folder_whose_test_pictures_are_learnt_from_is_refused(gannet: Command, scenes: Scenes) -> None:
+    for split in ("train", "test"):  # the same pictures in both
+        annotated.write_yolo(scenes.fixed(20, "test"), Path("leaky", split))
+    done = gannet("train", "detect", "--size", "tiny", "--data", "leaky", "--steps", "2", status=1)
+    one_line(done.stderr.splitlines()[-1], "leak failed")

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from gannet.data import images, ledger
-from gannet.data.images import Images, to_float
+from gannet.data.images import Changed, Images, Stored, remembered, to_float
 from gannet.errors import Wrong
 from gannet.rng import Rng, permutation
 
@@ -32,14 +32,12 @@ class Batch(NamedTuple):
     there_NM: torch.Tensor
 
 
-class Boxes:
-    """Pictures as bytes, with boxes.
+class Boxes(Stored):
+    """Pictures with boxes.
 
     Args:
-        x_NCHW: uint8, square
+        x_NCHW, classes, words: as for `Stored`
         boxes_NM4, kinds_NM, there_NM: as in `Batch`
-        classes: a name for each class
-        name, split, licence, source, more: as for `Images`
     """
 
     def __init__(
@@ -49,19 +47,14 @@ class Boxes:
         kinds_NM: torch.Tensor,
         there_NM: torch.Tensor,
         classes: list[str],
-        *,
-        name: str = "pictures",
-        split: str = "train",
-        licence: str = "unknown",
-        source: str = "",
-        more: dict[str, Any] | None = None,
+        **words: Any,
     ):
-        self.x_NCHW, self.boxes_NM4, self.kinds_NM, self.there_NM = x_NCHW, boxes_NM4, kinds_NM, there_NM
-        self.channels, self.pixels, self.classes, self.items = x_NCHW.shape[1], x_NCHW.shape[2], classes, len(x_NCHW)
-        self.name, self.split, self.licence, self.source, self.more = name, split, licence, source, more or {}
+        super().__init__(x_NCHW, classes, **words)
+        self.boxes_NM4, self.kinds_NM, self.there_NM = boxes_NM4, kinds_NM, there_NM
 
-    def __len__(self) -> int:
-        return self.items
+    @property
+    def prepared(self) -> str:
+        return "the whole picture in the left upper corner of a square, black beside it, bytes / 127.5 - 1"
 
     def take(self, i_N: torch.Tensor) -> Batch:
         """The pictures with these numbers."""
@@ -90,28 +83,12 @@ class Boxes:
             parts[0].items = self.items - parts[1].items
         return parts[0], parts[1]
 
-    def facts(self) -> dict[str, Any]:
-        """What is known of it without the pictures themselves."""
-        return {
-            "name": self.name,
-            "split": self.split,
-            "items": self.items,
-            "pixels": self.pixels,
-            "channels": self.channels,
-            "classes": self.classes,
-            "prepared": "the whole picture in the left upper corner of a square, black beside it, bytes / 127.5 - 1",
-            "licence": self.licence,
-            "source": self.source,
-            **({"more": self.more} if self.more else {}),
-        }
-
     @classmethod
     def recall(cls, facts: dict[str, Any]) -> Boxes:
         """The data set as a run folder remembers it, without pictures."""
-        empty = torch.empty(0, facts["channels"], facts["pixels"], facts["pixels"], dtype=torch.uint8)
+        empty, words = remembered(facts)
         nothing = (torch.empty(0, 1, 4), torch.empty(0, 1, dtype=torch.int64), torch.empty(0, 1, dtype=torch.bool))
-        words = {key: facts[key] for key in ("name", "split", "licence", "source")}
-        data = cls(empty, *nothing, list(facts["classes"]), **words, more=facts.get("more"))
+        data = cls(empty, *nothing, list(facts["classes"]), **words)
         data.items = facts["items"]
         return data
 
@@ -248,7 +225,7 @@ class Scenes:
         return facts | mine | {"source": self._source()}
 
 
-class Moved:
+class Moved(Changed):
     """Training pictures with boxes, each zoomed, shifted and perhaps mirrored; a box of which under a third stays is dropped.
 
     Args:
@@ -259,16 +236,8 @@ class Moved:
     """
 
     def __init__(self, data: Boxes, zoom: float = 0.4, shift: float = 0.2, mirror: bool = True):
-        self.data, self.zoom, self.shift, self.mirror = data, zoom, shift, mirror
-        self.name, self.split, self.classes = data.name, data.split, data.classes
-        self.channels, self.pixels = data.channels, data.pixels
-
-    def __len__(self) -> int:
-        return len(self.data)
-
-    def facts(self) -> dict[str, Any]:
-        """What is known of the pictures, as they are stored."""
-        return self.data.facts()
+        super().__init__(data)
+        self.zoom, self.shift, self.mirror = zoom, shift, mirror
 
     def batch(self, n: int, rng: Rng) -> Batch:
         """n pictures, a function of the rng's seed, step and stream alone."""

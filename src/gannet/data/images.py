@@ -33,21 +33,21 @@ class Batch(NamedTuple):
     y_N: torch.Tensor
 
 
-class Images:
-    """Pictures of one size, as bytes, with or without classes.
+class Stored:
+    """Square pictures of one size, as bytes, and what is known of them.
 
     Args:
         x_NCHW: uint8 pictures, C = 1 (grey), 3 (RGB) or 4 (RGB times alpha, then alpha)
-        labels_N: class numbers, int64, or None
         classes: a name for each class; empty where there are none
         name, split, licence, source: what it is, for the model card
         more: what else is known of where it came from, JSON values: a changed folder is known by its sha256
     """
 
+    labels_N: torch.Tensor | None = None  # one class for each picture, where there is
+
     def __init__(
         self,
         x_NCHW: torch.Tensor,
-        labels_N: torch.Tensor | None = None,
         classes: list[str] | None = None,
         *,
         name: str = "pictures",
@@ -58,13 +58,55 @@ class Images:
     ):
         if x_NCHW.dtype != torch.uint8 or x_NCHW.ndim != 4 or x_NCHW.shape[2] != x_NCHW.shape[3]:
             raise Wrong("pictures must be square bytes (N, C, H, H)", got=f"{tuple(x_NCHW.shape)} {x_NCHW.dtype}")
-        self.x_NCHW, self.labels_N, self.classes = x_NCHW, labels_N, classes or []
+        self.x_NCHW, self.classes = x_NCHW, classes or []
         self.channels, self.pixels = x_NCHW.shape[1], x_NCHW.shape[2]
         self.items = len(x_NCHW)
         self.name, self.split, self.licence, self.source, self.more = name, split, licence, source, more or {}
 
     def __len__(self) -> int:
         return self.items
+
+    @property
+    def prepared(self) -> str:
+        """What is done to the bytes before a net is fed them."""
+        return "colours times alpha, bytes / 127.5 - 1" if self.channels == 4 else "bytes / 127.5 - 1"
+
+    def facts(self) -> dict[str, Any]:
+        """What is known of it without the pictures themselves."""
+        return {
+            "name": self.name,
+            "split": self.split,
+            "items": self.items,
+            "pixels": self.pixels,
+            "channels": self.channels,
+            "classes": self.classes,
+            "prepared": self.prepared,
+            "licence": self.licence,
+            "source": self.source,
+            **({"more": self.more} if self.more else {}),
+        }
+
+
+def remembered(facts: dict[str, Any]) -> tuple[torch.Tensor, dict[str, Any]]:
+    """Of a data set as a run folder remembers it: no picture (0, C, H, W), and the words that it is made with."""
+    empty = torch.empty(0, facts["channels"], facts["pixels"], facts["pixels"], dtype=torch.uint8)
+    words = {key: facts[key] for key in ("name", "split", "licence", "source")}
+    return empty, words | {"more": facts.get("more")}
+
+
+class Images(Stored):
+    """Pictures with or without classes.
+
+    Args:
+        x_NCHW, classes, words: as for `Stored`
+        labels_N: class numbers, int64, or None
+    """
+
+    def __init__(
+        self, x_NCHW: torch.Tensor, labels_N: torch.Tensor | None = None, classes: list[str] | None = None, **words: Any
+    ):
+        super().__init__(x_NCHW, classes, **words)
+        self.labels_N = labels_N
 
     def batch(self, n: int, rng: Rng) -> Batch:
         """n pictures for this process, a function of the rng's seed, step and stream alone."""
@@ -117,36 +159,20 @@ class Images:
         watched_N[row_M[first_M & passed_K[y_N[row_M]]]] = True
         return watched_N
 
-    def facts(self) -> dict[str, Any]:
-        """What is known of it without the pictures themselves."""
-        return {
-            "name": self.name,
-            "split": self.split,
-            "items": self.items,
-            "pixels": self.pixels,
-            "channels": self.channels,
-            "classes": self.classes,
-            "prepared": "colours times alpha, bytes / 127.5 - 1" if self.channels == 4 else "bytes / 127.5 - 1",
-            "licence": self.licence,
-            "source": self.source,
-            **({"more": self.more} if self.more else {}),
-        }
-
     @classmethod
     def recall(cls, facts: dict[str, Any]) -> Images:
         """The data set as a run folder remembers it: sizes, classes and licence, and no picture."""
-        empty = torch.empty(0, facts["channels"], facts["pixels"], facts["pixels"], dtype=torch.uint8)
+        empty, words = remembered(facts)
         labels = torch.empty(0, dtype=torch.int64) if facts["classes"] else None
-        words = {key: facts[key] for key in ("name", "split", "licence", "source")}
-        data = cls(empty, labels, list(facts["classes"]), **words, more=facts.get("more"))
+        data = cls(empty, labels, list(facts["classes"]), **words)
         data.items = facts["items"]
         return data
 
 
-class _Changed:
+class Changed:
     """A training set whose pictures are changed at random as they are drawn; all else that is known of it is as it was."""
 
-    def __init__(self, data: Images):
+    def __init__(self, data: Any):
         self.data = data
         self.name, self.split, self.classes = data.name, data.split, data.classes
         self.channels, self.pixels = data.channels, data.pixels
@@ -159,7 +185,7 @@ class _Changed:
         return self.data.facts()
 
 
-class Shaken(_Changed):
+class Shaken(Changed):
     """A training set whose pictures are turned, resized, sheared and moved a little at random, each in its own way.
 
     The range is what a hand does to a digit and keeps its class; nothing is mirrored.
@@ -190,7 +216,7 @@ class Shaken(_Changed):
         return Batch(F.grid_sample(x_NCHW + 1, places, align_corners=False) - 1, y_N)  # outside is -1, as the margin is
 
 
-class Cropped(_Changed):
+class Cropped(Changed):
     """A training set of things seen by a camera: moved by whole pixels, mirrored, and hidden in part, each in its own way.
 
     What a shift brings in from outside is the picture's own mirror image. The hidden part is a rectangle of 2 to 20 % of the

@@ -20,7 +20,8 @@ from gannet.data.annotated import coco_box
 from gannet.data.boxes import Boxes, Scenes, overlap
 from gannet.data.images import Images, to_float
 from gannet.errors import Wrong
-from gannet.evaluation.images import Score
+from gannet.evaluation.classes import class_means
+from gannet.evaluation.images import Score, no_wishes
 from gannet.objectives.detect import Told
 
 SHOWN = 12
@@ -89,9 +90,7 @@ class Detection:
         Raises:
             Wrong: for other features and for `full`, and where pycocotools is missing.
         """
-        if wish != "auto" or full:
-            got = "--full" if full else f"--features {wish}"
-            raise Wrong("a detector is judged by the boxes of the test set alone", got=got, try_="no such flag", usage=True)
+        no_wishes("a detector is judged by the boxes of the test set alone", wish, full)
         objective.boxes(self.test.x_NCHW[:4])  # the first pictures pay for caches
         began = time.perf_counter()
         told = objective.boxes(self.test.x_NCHW)
@@ -248,10 +247,7 @@ def blobs(data: Boxes, examples: Images, bright: int = 64) -> Told:
         y, x = ink_HW.nonzero(as_tuple=True)
         whole = torch.tensor([0, 0, x_CHW.shape[2], x_CHW.shape[1]])
         tight.append(cut(x_CHW, torch.stack([x.min(), y.min(), x.max() + 1, y.max() + 1]) if len(x) else whole))
-    flat_ND, k = to_float(torch.stack(tight)).flatten(1), len(examples.classes)
-    y_N = labels[: len(squares)]
-    sum_KD, n_K = torch.zeros(k, flat_ND.shape[1]).index_add_(0, y_N, flat_ND), torch.bincount(y_N, minlength=k)
-    mean_KD = sum_KD / n_K.clamp(min=1)[:, None]
+    mean_KD = class_means(torch.stack(tight), labels[: len(squares)], len(examples.classes))
     most = 100
     boxes = torch.zeros(len(data.x_NCHW), most, 4)
     kinds = torch.zeros(len(data.x_NCHW), most, dtype=torch.int64)

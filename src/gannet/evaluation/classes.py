@@ -16,8 +16,7 @@ import torch.nn.functional as F
 from scipy import optimize, stats
 
 from gannet.data.images import Images, grid, straight, to_float
-from gannet.errors import Wrong
-from gannet.evaluation.images import Score
+from gannet.evaluation.images import Score, no_wishes
 from gannet.rng import Rng
 from gannet.training.guard import WORSE
 
@@ -69,9 +68,7 @@ class Classes:
         Raises:
             Wrong: for other features and for `full`.
         """
-        if wish != "auto" or full:
-            got = "--full" if full else f"--features {wish}"
-            raise Wrong("a classifier is judged by the test set alone", got=got, try_="no such flag", usage=True)
+        no_wishes("a classifier is judged by the test set alone", wish, full)
         logits_NK, y_N = self._told(objective, self.test)
         warm = temperature(*self._told(objective, self.watched))
         right_N = logits_NK.argmax(1) == y_N
@@ -154,13 +151,17 @@ def nearest_mean(train: Images, test: Images, part: int = 5_000) -> float:
     """Accuracy of calling each test picture what the nearest class's mean picture is: the dumbest thing that looks."""
     assert train.labels_N is not None
     assert test.labels_N is not None
-    k, size = len(train.classes), train.x_NCHW[0].numel()
-    sum_KD, n_K = torch.zeros(k, size), torch.bincount(train.labels_N, minlength=k).clamp(min=1)
-    for x, y in zip(train.x_NCHW.split(part), train.labels_N.split(part), strict=True):
-        sum_KD.index_add_(0, y, to_float(x).flatten(1))
-    mean_KD = sum_KD / n_K[:, None]
+    mean_KD = class_means(train.x_NCHW, train.labels_N, len(train.classes), part)
     told_N = torch.cat([torch.cdist(to_float(x).flatten(1), mean_KD).argmin(1) for x in test.x_NCHW.split(part)])
     return float((told_N == test.labels_N).double().mean())
+
+
+def class_means(x_NCHW: torch.Tensor, y_N: torch.Tensor, k: int, part: int = 5_000) -> torch.Tensor:
+    """The mean picture of each class, (K, D), of byte pictures; 0 where there is none."""
+    sum_KD, n_K = torch.zeros(k, x_NCHW[0].numel()), torch.bincount(y_N, minlength=k).clamp(min=1)
+    for x, y in zip(x_NCHW.split(part), y_N.split(part), strict=True):
+        sum_KD.index_add_(0, y, to_float(x).flatten(1))
+    return sum_KD / n_K[:, None]
 
 
 def confusion(y_N: torch.Tensor, told_N: torch.Tensor, k: int) -> torch.Tensor:

@@ -16,8 +16,7 @@ import torch
 import torch.nn.functional as F
 
 from gannet.data.images import Images, grid, straight, to_float
-from gannet.errors import Wrong
-from gannet.evaluation.images import Score
+from gannet.evaluation.images import Score, no_wishes
 from gannet.rng import permutation
 from gannet.training.guard import WORSE
 
@@ -78,9 +77,7 @@ class Verification:
         Raises:
             Wrong: for other features and for `full`.
         """
-        if wish != "auto" or full:
-            got = "--full" if full else f"--features {wish}"
-            raise Wrong("who is who is judged by the test people alone", got=got, try_="no such flag", usage=True)
+        no_wishes("who is who is judged by the test people alone", wish, full)
         ways: dict[str, Embed] = {"net": objective.embed, "pixels": pixels, "colours": colours}
         found, spreads, curves, counts, thresholds = {}, {}, {}, {}, {}
         for name, embed in ways.items():

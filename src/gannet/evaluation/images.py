@@ -56,6 +56,12 @@ class Score:
     n: int
 
 
+def no_wishes(what: str, wish: str, full: bool) -> None:
+    """One line for `--features` and `--full` where neither means anything; what: how it is judged instead."""
+    if wish != "auto" or full:
+        raise Wrong(what, got="--full" if full else f"--features {wish}", try_="no such flag", usage=True)
+
+
 def beside(
     found: Sequence[dict[str, float]], floors: dict[str, float], meanings: dict[str, tuple[str, str]], n: int
 ) -> dict[str, Score]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from gannet.data.images import Images, to_float
+from gannet.data.images import Images, Stored, to_float
 from gannet.preflight import plain
 from gannet.preflight.case import Case, Finding, check, found, worst
 from gannet.rng import Rng
@@ -12,16 +12,16 @@ from gannet.rng import Rng
 MANY = 2_000  # items behind a statistic
 
 
-def stored(case: Case) -> Images | None:
+def stored(case: Case) -> Stored | None:
     """The training pictures as they are stored, before any augmentation."""
     data = getattr(case.data, "data", case.data)
-    return data if isinstance(data, Images) else None
+    return data if isinstance(data, Stored) else None
 
 
-def held_out(case: Case) -> Images | None:
+def held_out(case: Case) -> Stored | None:
     """The test pictures, where the recipe's evaluation has some."""
     test = getattr(case.made.evaluation, "test", None)
-    return test if isinstance(test, Images) else None
+    return test if isinstance(test, Stored) else None
 
 
 def has_items(case: Case) -> bool:
