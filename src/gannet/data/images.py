@@ -272,6 +272,8 @@ class Cropped(Changed):
 
 #: How training pictures may be changed: as a hand would, as a camera would, or by what the set is.
 HANDWRITTEN = ("mnist", "digits8")
+#: Things that fill their picture from edge to edge: shifts of three pixels cost a point (docs/log.md, 2026-11-24).
+FRAMED = ("fashion-mnist",)
 
 
 def shaken(data: Images, change: str = "auto") -> Images | Shaken | Cropped:
@@ -289,7 +291,11 @@ def shaken(data: Images, change: str = "auto") -> Images | Shaken | Cropped:
         change = "hand" if known in HANDWRITTEN else "photo"
     if change == "hand":
         return Shaken(data)
-    return Cropped(data, move=data.pixels // 8, mirror=mirror, erase=0.25) if change == "photo" else data
+    if change != "photo":
+        return data
+    if known in FRAMED:
+        return Cropped(data, move=data.pixels // 16, mirror=mirror, erase=0.1)
+    return Cropped(data, move=data.pixels // 8, mirror=mirror, erase=0.25)
 
 
 def with_classes(data: Images) -> Images:
