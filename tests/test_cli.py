@@ -151,6 +151,7 @@ def test_list_and_data_list(capsys: pytest.CaptureFixture[str]) -> None:
         "r3gan",
         "stacked",
         "tutorial",
+        "write",
     ]
     assert found["runs"] == []
     out = call(capsys, "data", "list")[1]

@@ -23,7 +23,10 @@ from gannet.training.engine import Engine
 
 torch.manual_seed(0)
 data = images.load("bars")
-make = functools.partial(torch.optim.SGD, momentum=0.0)
+
+def make(net, lr):
+    return torch.optim.SGD(net.parameters(), lr=lr)
+
 objective = gan.Gan(Generator(8, 1, width=8, classes=2), Critic(8, 1, width=8, classes=2), classes=2, rate=0.05, make=make,
                     penalty=sys.argv[2])
 for net in (objective.generator, objective.critic):  # zero layers would hide differences

@@ -35,6 +35,28 @@ Of people kept from training: two rows of one person's pictures that look least 
     "limits": "It knows faces like those it learnt from, and neither finds nor aligns them. Ask people before you enrol them.",
 }
 
+WRITES = {
+    "picture": """What it writes, unpicked, from fixed random numbers: [last.txt](samples/last.txt); the files
+beside it are from while it learnt.""",
+    "use": 'texts = gannet.load("PATH OF THIS FOLDER").write(3, temperature=0.8)  # or .stream(), piece by piece',
+    "limits": "It writes what is likely after what it has read, true or not, and can repeat its training text word for word: "
+    "`gannet evaluate` says how often.",
+}
+
+
+def amount(facts: dict[str, Any]) -> str:
+    """How much a training set holds, in a few words."""
+    if facts.get("kind") == "text":
+        return f"{facts['items']:,} texts, {facts['tokens']:,} tokens of {len(facts['vocabulary']['tokens']):,} kinds"
+    return f"{facts['items']:,} pictures, {facts['pixels']} pixels"
+
+
+def _data(facts: dict[str, Any]) -> str:
+    """What a training set is, in a sentence."""
+    if facts.get("kind") == "text":
+        return f"{amount(facts)}, read {facts['context']} at a time"
+    return f"{facts['items']:,} pictures of {facts['pixels']}×{facts['pixels']} pixels,\n{facts['channels']} channel(s)"
+
 
 def write(record: dict[str, Any], evaluation: dict[str, Any] | None = None, preflight: dict[str, Any] | None = None) -> str:
     """The card of a finished run.
@@ -45,7 +67,9 @@ def write(record: dict[str, Any], evaluation: dict[str, Any] | None = None, pref
         preflight: preflight.json, where there is one
     """
     facts = next(iter(record["data"].values()))
-    kind = DRAWS if record.get("draws", True) else _told(record["trained"])
+    of = "texts" if facts.get("kind") == "text" else "pictures"
+    drawer = WRITES if of == "texts" else DRAWS
+    kind = drawer if record.get("draws", True) else _told(record["trained"])
     trained = record["trained"]
     arguments = "\n".join(f"| {key} | {value} |" for key, value in record["arguments"].items())
     sizes = ", ".join(f"{name} {number:,}" for name, number in record["parameters"].items())
@@ -59,8 +83,8 @@ def write(record: dict[str, Any], evaluation: dict[str, Any] | None = None, pref
 | | |
 | --- | --- |
 | command | `{record["command"]}` |
-| trained | {record["steps"]:,} steps of {record["batch"]}: {record["examples"]:,} pictures |
-| took | {trained["seconds"] / 60:.1f} minutes, {drawn:,.0f} pictures/s |
+| trained | {record["steps"]:,} steps of {record["batch"]}: {record["examples"]:,} {of} |
+| took | {trained["seconds"] / 60:.1f} minutes, {drawn:,.0f} {of}/s |
 | machine | {record["machine"]}, {record["processes"]} process(es), {record["precision"]} |
 | parameters | {sizes} |
 | versions | gannet {record["gannet"]}, torch {record["versions"]["torch"]}, Python {record["versions"]["python"]} |
@@ -77,9 +101,8 @@ def write(record: dict[str, Any], evaluation: dict[str, Any] | None = None, pref
 {_looked_over(preflight)}
 ## Data
 
-{facts["name"]}, split {facts["split"]}: {facts["items"]:,} pictures of {facts["pixels"]}×{facts["pixels"]} pixels,
-{facts["channels"]} channel(s), {classes}. Prepared as {facts["prepared"]}. Licence: {facts["licence"]}.
-Source: {facts["source"]}.
+{facts["name"]}, split {facts["split"]}: {_data(facts)}, {classes}.
+Prepared as {facts["prepared"]}. Licence: {facts["licence"]}. Source: {facts["source"]}.
 {_left_out(facts)}
 ## Use
 
@@ -206,7 +229,7 @@ def _watched(trained: dict[str, Any]) -> str:
     (name, last), *_ = ((key, value) for key, value in trained["last"].items() if key != "step")
     best, life = trained["best"], trained.get("half_life")
     return (
-        f"While training, on fewer pictures (for following a run only): {name} {last:.4f} at the end, "
+        f"While training, on a part (for following a run only): {name} {last:.4f} at the end, "
         f"{best[name]:.4f} at best, at step {best['step']:,}. The last weights are judged unless said otherwise.\n"
         + (f"{trained['trend'][:1].upper()}{trained['trend'][1:]}.\n" if "trend" in trained else "")
         + (f"Their average, chosen of several by that score, has a half-life of {life:,.0f} examples.\n" if life else "")

@@ -167,7 +167,7 @@ def preflight(words: list[str]) -> None:
         """All preflight checks of a recipe.
 
         Args:
-            out: folder for preflight.json and fed.png, what the nets are really fed; otherwise preflight/RECIPE
+            out: folder for preflight.json and fed.png or fed.txt, what the nets are really fed; otherwise preflight/RECIPE
             skip: NAME=reason: leave out a check
             offline: never touch the network
             precision: of the forward and backward pass
@@ -231,12 +231,12 @@ def _args(function: Callable[..., Any]) -> str:
 
 
 def sample(words: list[str]) -> None:
-    """draw from a run: PNGs, a film from noise to noise, or what is most like a given picture"""
+    """draw from a run: PNGs, a film from noise to noise, what is most like a given picture; or texts, as they are written"""
     import tyro
 
     def flags(
         run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")],
-        n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 64,
+        n: Annotated[int | None, tyro.conf.arg(aliases=["-n"])] = None,
         out: str | None = None,
         seed: int = 0,
         label: Annotated[str | None, tyro.conf.arg(name="class")] = None,
@@ -244,6 +244,11 @@ def sample(words: list[str]) -> None:
         best_of: int = 1,
         film: int | None = None,
         like: str | None = None,
+        prompt: str | None = None,
+        prompt_file: str | None = None,
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+        length: int | None = None,
         weights: Literal["last", "best"] = "last",
         trust: bool = False,
     ) -> None:
@@ -251,14 +256,19 @@ def sample(words: list[str]) -> None:
 
         Args:
             run: the run folder
-            n: how many pictures
-            out: folder to write into; otherwise RUN/drawn
+            n: how many; without, 64 pictures or one text
+            out: folder to write into; otherwise RUN/drawn; texts are printed, and written into files where --out is given
             seed: of the noise; picture k is the same whatever n is
             label: one class, by name or number, of a run that learnt classes
             truncation: what noise is multiplied by: below 1, pictures are more usual and more alike
             best_of: draw so many for each picture and keep the one that the critic takes most for real
             film: instead film.gif and film.mp4, from noise to noise through so many pictures and back to the first
             like: instead like.png, this picture beside what the run draws most like it, with the noise found
+            prompt: of texts: what they begin with
+            prompt_file: of texts: a file that they go on with
+            temperature: of texts: below 1 the likely is likelier still; at 0 nothing is left to chance
+            top_p: of texts: only the likeliest tokens that together have this chance
+            length: of texts: tokens of each at most; otherwise as long as texts of its kind are
             weights: last, or best by the score that was watched while training
             trust: run the folder's own recipe.py, where the run was made by somebody's own recipe
         """
@@ -270,13 +280,23 @@ def sample(words: list[str]) -> None:
     other = "--film" if film is not None else "--like" if like is not None else ""
     if other and given["best_of"] != 1:
         raise Wrong(f"{other} goes with every noise on its way and rejects none", got="--best-of", usage=True)
-    if given["n"] < 1:
+    if given["n"] is not None and given["n"] < 1:
         raise Wrong("the number of samples must be at least 1", got=f"-n {given['n']}", try_="-n 64", usage=True)
+    if given["prompt"] is not None and given["prompt_file"] is not None:
+        raise Wrong("--prompt and --prompt-file are both given: keep one", got=given["prompt_file"], usage=True)
 
     from gannet import sampling
     from gannet.run import load
 
     loaded = load(given["run"], weights=given["weights"], trust=given["trust"])
+    _check_kind(given, hasattr(loaded.objective, "write"))
+    if hasattr(loaded.objective, "write"):
+        wishes = {key: given[key] for key in ("seed", "label", "temperature", "top_p", "length")}
+        wishes["prompt"] = sampling.prompt_from(given["prompt"], given["prompt_file"])
+        for piece in sampling.write_out(loaded, given["n"] or 1, Path(given["out"]) if given["out"] else None, **wishes):
+            print(piece, end="", flush=True)
+        return
+    given["n"] = 64 if given["n"] is None else given["n"]
     what = "film" if film is not None else "like" if like is not None else "drawn"
     folder = Path(given["out"] or loaded.folder / what)
     shared = {"seed": given["seed"], "label": given["label"]}
@@ -290,6 +310,19 @@ def sample(words: list[str]) -> None:
     else:
         sampling.draw_into(loaded, folder, given["n"], truncation=given["truncation"], best_of=given["best_of"], **shared)
         print(f"{folder}/grid.png")
+
+
+#: Flags of `sample` that only pictures have, and only texts; with what they are when nobody gives them.
+OF_PICTURES = {"truncation": 1.0, "best_of": 1, "film": None, "like": None}
+OF_TEXTS = {"prompt": None, "prompt_file": None, "temperature": 1.0, "top_p": 1.0, "length": None}
+
+
+def _check_kind(given: dict[str, Any], writes: bool) -> None:
+    """One line for a flag of pictures where texts are written, and the other way round."""
+    for name, usual in (OF_PICTURES if writes else OF_TEXTS).items():
+        if given[name] != usual:
+            flag, does = f"--{name.replace('_', '-')}", "writes texts" if writes else "draws pictures"
+            raise Wrong(f"this run {does}, and {flag} means nothing to it", got=given[name], try_=f"without {flag}", usage=True)
 
 
 def predict(words: list[str]) -> None:

@@ -50,6 +50,18 @@ def one_cycle(progress: float, examples: int = 0, *, rise: float = 0.25, floor: 
     return max(progress / rise if progress < rise else (1 - progress) / (1 - rise), floor)
 
 
+def two_acts(warm: float, *, floor: float = 0.1) -> Callable[[float, int], float]:
+    """`one_cycle` over the first `warm` of the run, as if that were all of it, then the peak and a straight line down to
+    `floor`: for what is warmed up by one loss and goes on with another, at a share of the rate of its own."""
+
+    def share(progress: float, examples: int) -> float:
+        if progress < warm:
+            return one_cycle(progress / warm)
+        return 1 - (1 - floor) * min((progress - warm) / (1 - warm), 1)
+
+    return share
+
+
 def eased(decay: int, *, floor: float = 0.25) -> Callable[[float, int], float]:
     """The peak learning rate, falling as half a cosine to `floor` over `decay` examples and constant from there (R3GAN)."""
     return lambda progress, examples: cosine(examples / decay, warm=0, floor=floor)

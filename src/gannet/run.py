@@ -122,9 +122,9 @@ class Run:
             Wrong: for n < 1, a truncation that is not above 0, best_of < 1, and for a class that the model does not have.
         """
         if not hasattr(self.objective, "sample"):
-            raise Wrong("this run draws nothing", got=self.record["recipe"], try_="gannet predict RUN FILES", usage=True)
-        if n < 1:
-            raise Wrong("the number of samples must be at least 1", got=n, try_="-n 64", usage=True)
+            other = "write(n) of the run" if hasattr(self.objective, "write") else "gannet predict RUN FILES"
+            raise Wrong("this run draws nothing", got=self.record["recipe"], try_=other, usage=True)
+        check_number(n)
         check_truncation(truncation)
         if best_of < 1:
             raise Wrong("--best-of must be at least 1", got=best_of, try_="--best-of 4", usage=True)
@@ -132,6 +132,55 @@ class Run:
         more = {name: wish for name, (wish, usual) in wishes.items() if wish != usual}  # others' objectives may not know them
         x_NCHW = self.objective.sample(n, seed, self.class_number(label), **more)
         return images.straight(images.to_bytes(x_NCHW)).permute(0, 2, 3, 1).contiguous().numpy()
+
+    def write(
+        self,
+        n: int = 1,
+        *,
+        seed: int = 0,
+        label: int | str | None = None,
+        prompt: str = "",
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+        length: int | None = None,
+    ) -> list[str]:
+        """Write n texts.
+
+        Args:
+            n: how many; text k is the same whatever n is, but for rounding
+            seed: of the random numbers
+            label: a class's name or number; without one, classes take turns
+            prompt: what they begin with
+            temperature: below 1 the likely is likelier still; at 0 nothing is left to chance
+            top_p: only the likeliest tokens that together have this chance
+            length: tokens of each at most, the prompt's apart; without, as long as texts of its kind are
+
+        Raises:
+            Wrong: for a run that writes nothing, numbers out of their range, and a prompt with characters never seen.
+        """
+        words = self._words(n, label, prompt, temperature, top_p, length)
+        return self.objective.write(n, seed, self.class_number(label), **words)
+
+    def stream(self, *, number: int = 0, seed: int = 0, label: int | str | None = None, **wishes: Any) -> Iterator[str]:
+        """Text `number` of `write`, in pieces as they come; `wishes` are those of `write`."""
+        words = self._words(1, label, **{"prompt": "", "temperature": 1.0, "top_p": 1.0, "length": None, **wishes})
+        return self.objective.stream(seed, self.class_number(label), number=number, **words)
+
+    def _words(
+        self, n: int, label: int | str | None, prompt: str, temperature: float, top_p: float, length: int | None
+    ) -> dict[str, Any]:
+        """What is wished for of texts, looked over."""
+        if not hasattr(self.objective, "write"):
+            raise Wrong("this run writes nothing", got=self.record["recipe"], try_="gannet sample RUN", usage=True)
+        check_number(n)
+        if not 0 <= temperature < math.inf:
+            raise Wrong("--temperature is 0 or above", got=temperature, try_="--temperature 0.8", usage=True)
+        if not 0 < top_p <= 1:
+            raise Wrong("--top-p is a chance above 0, at most 1", got=top_p, try_="--top-p 0.9", usage=True)
+        if length is not None and length < 1:
+            raise Wrong("--length must be at least 1", got=length, try_="--length 500", usage=True)
+        self.objective.beginning(prompt)  # says which characters were never seen, before anything is written
+        return {"prompt": prompt, "temperature": temperature, "top_p": top_p, "length": length}
 
     def predict(self, pictures: telling.Pictures, *, least: float | None = None) -> list[dict[str, Any]]:
         """What a classifier takes pictures for, at the temperature fitted when it was trained; or what a detector sees.
@@ -155,7 +204,9 @@ class Run:
         return telling.tell(self.objective, facts, self.record.get("trained", {}), pictures, least)
 
     def digest(self) -> str:
-        """sha256 of what the model does: of pictures that it draws, or of what it says or sees in noise."""
+        """sha256 of what the model does: of what it draws or writes, or of what it says or sees in noise."""
+        if hasattr(self.objective, "write"):
+            return hashlib.sha256("\0".join(self.objective.write(4, 0, length=64)).encode()).hexdigest()
         if hasattr(self.objective, "sample"):
             return hashlib.sha256(self.sample(16).tobytes()).hexdigest()
         facts = next(iter(self.record["data"].values()))
@@ -179,6 +230,12 @@ class Run:
         if str(label).isdecimal() and int(label) < len(self.classes):
             return int(label)
         raise Wrong("this run has no such class", got=label, try_=", ".join(self.classes), usage=True)
+
+
+def check_number(n: int) -> None:
+    """One line for a number of samples that cannot be drawn or written."""
+    if n < 1:
+        raise Wrong("the number of samples must be at least 1", got=n, try_="-n 64", usage=True)
 
 
 def check_truncation(truncation: float) -> None:
@@ -503,7 +560,7 @@ def look_over(
 
     Args:
         name: a recipe's name, or the path of a recipe file
-        out: folder for preflight.json and fed.png, a picture of what the nets are really fed; otherwise preflight/NAME
+        out: folder for preflight.json and fed.png or fed.txt, what the nets are really fed; otherwise preflight/NAME
         skip: checks to leave out, each with its reason
         offline: never touch the network
         precision: float32 or bfloat16
@@ -538,7 +595,9 @@ def look_over(
     rows = preflight.fly(case, full=True, skip=skip, tell=tell)
     folder = Path(out) if out else Path("preflight") / chosen.name
     write_json(folder / "preflight.json", preflight.record(rows))
-    sheet = preflight.sheet(case)
+    fed, sheet = preflight.fed_text(case), preflight.sheet(case)
+    if fed is not None:
+        write_text(folder / "fed.txt", fed)
     if sheet is not None:
         save_picture(sheet, folder / "fed.png")
     return rows
@@ -594,7 +653,7 @@ def _length(made: recipe.Recipe, engine: Engine, minutes: float | None, steps: i
         spent.append(time.perf_counter() - began)
     began = time.perf_counter()
     if made.show:
-        trial.sample(made.show, made.seed)
+        _show(trial, made)
     frames = FRAMES * (time.perf_counter() - began)
     return max(1, round((60 * minutes - min(frames, 6 * minutes)) / (statistics.median(spent) / 5)))
 
@@ -738,7 +797,7 @@ def _through(where: Path, record: dict[str, Any], made: recipe.Recipe, engine: E
 
     def draw(step: int, seen: dict[str, float] | None = None) -> None:
         if engine.first:
-            _draw(where, objective, made, step * batch)
+            _draw(where, objective, made, f"{step * batch:09d}")
 
     def scored(step: int) -> tuple[str | None, bool]:
         """Why the run has collapsed, if it has; and whether it has reached what was asked for."""
@@ -840,10 +899,10 @@ def scores_of(where: Path) -> list[tuple[int, dict[str, float]]]:
 
 def _headline(record: dict[str, Any], made: recipe.Recipe, start: int, engine: Engine) -> str:
     sizes = ", ".join(f"{name} {number:,}" for name, number in record["parameters"].items())
+    facts = made.data.facts()
     goes = f"going on at step {start} of {record['steps']}" if start else f"{record['steps']} steps of {record['batch']}"
     processes = "1 process" if engine.world == 1 else f"{engine.world} processes"
-    facts = made.data.facts()
-    return f"{facts['name']} ({facts['items']:,} pictures, {facts['pixels']} pixels), parameters: {sizes}; {goes}, {processes}"
+    return f"{facts['name']} ({card.amount(facts)}), parameters: {sizes}; {goes}, {processes}"
 
 
 @contextlib.contextmanager
@@ -992,10 +1051,20 @@ def restore(where: Path, objective: Any, engine: Engine) -> int:
     return state["step"]
 
 
-def _draw(where: Path, objective: Any, made: recipe.Recipe, examples: int) -> None:
-    """A grid from the run's fixed noise, as a picture in samples/."""
-    drawn = images.straight(images.to_bytes(objective.sample(made.show, made.seed)))
-    save_picture(images.grid(drawn), where / "samples" / f"{examples:09d}.png")
+def _show(objective: Any, made: recipe.Recipe) -> np.ndarray | str:
+    """What is drawn from the run's fixed noise, as one picture; or what is written, one text under another."""
+    if hasattr(objective, "write"):
+        return "\n\n".join(objective.write(made.show, made.seed)) + "\n"
+    return images.grid(images.straight(images.to_bytes(objective.sample(made.show, made.seed))))
+
+
+def _draw(where: Path, objective: Any, made: recipe.Recipe, name: str) -> None:
+    """That into samples/, under this name."""
+    shown = _show(objective, made)
+    if isinstance(shown, str):
+        write_text(where / "samples" / f"{name}.txt", shown)
+    else:
+        save_picture(shown, where / "samples" / f"{name}.png")
 
 
 def on_white(picture: Any) -> Any:
@@ -1017,7 +1086,10 @@ def save_gif(frames: list[Any], milliseconds: int | list[int], path: Path) -> No
 def _finish(where: Path, record: dict[str, Any], made: recipe.Recipe, seconds: float) -> dict[str, Any]:
     """A picture, of what draws also the GIF of its learning, and the model card; returns the record as it was written."""
     if made.show:
-        _gif(where, made, record["examples"])
+        for name in (f"{record['examples']:09d}", "last"):
+            _draw(where, made.objective, made, name)
+        if not hasattr(made.objective, "write"):
+            _gif(where)
     elif hasattr(made.evaluation, "sheet"):
         save_picture(made.evaluation.sheet(made.objective), where / "samples" / "last.png")
     # What is written once the end is reached, so that the card can be written again with scores.
@@ -1036,14 +1108,12 @@ def _finish(where: Path, record: dict[str, Any], made: recipe.Recipe, seconds: f
     return record
 
 
-def _gif(where: Path, made: recipe.Recipe, examples: int) -> None:
-    """The last drawing, and all of them as a film."""
+def _gif(where: Path) -> None:
+    """All that was drawn as a film."""
     from PIL import Image
 
-    _draw(where, made.objective, made, examples)
     frames = [on_white(Image.open(path)) for path in sorted((where / "samples").glob("[0-9]*.png"))]
     save_gif(frames, [150] * (len(frames) - 1) + [2500], where / "samples" / "learning.gif")
-    write_bytes(where / "samples" / "last.png", (where / "samples" / f"{examples:09d}.png").read_bytes())
 
 
 def _trend(where: Path) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What is drawn from a run into a folder: pictures, a film from noise to noise, and the noise that draws a given picture.
+"""What is drawn from a run: pictures, a film from noise to noise, the noise that draws a given picture; and texts.
 
 Shapes: N pictures, Z numbers of noise, C channels, H = W pixels, F frames.
 """
@@ -6,15 +6,17 @@ Shapes: N pictures, Z numbers of noise, C channels, H = W pixels, F frames.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from gannet.data import images, pictures
 from gannet.errors import Wrong
-from gannet.files import as_image, check_ours, save_picture, write_json
+from gannet.files import as_image, check_ours, save_picture, write_json, write_text
 from gannet.run import Run, check_truncation, on_white, save_gif
 
 NOTE = "drawn.json"  # by which a folder of ours is known
@@ -47,6 +49,44 @@ def draw_into(
     for number, picture in enumerate(drawn):
         save_picture(picture, folder / f"{number:05d}.png")
     save_picture(images.grid(torch.from_numpy(drawn).permute(0, 3, 1, 2)), folder / "grid.png")
+
+
+# ------------------------------------------------------------------------------------------------------------- texts
+
+
+def prompt_from(prompt: str | None, file: str | None) -> str:
+    """What texts begin with: words, or what is in a file, without the line's end at its end.
+
+    Raises:
+        Wrong: where the file is not there or no text.
+    """
+    if file is None:
+        return prompt or ""
+    try:
+        return Path(file).read_text(encoding="utf-8-sig").removesuffix("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Wrong("the prompt's file cannot be read as UTF-8 text", got=f"{file}: {error}", usage=True) from error
+
+
+def write_out(run: Run, n: int, folder: Path | None, **wishes: Any) -> Iterator[str]:
+    """n texts in pieces as they are written, a blank line between two; and into 00000.txt …, where there is a folder.
+
+    Raises:
+        Wrong: where the folder holds anything that is not ours.
+    """
+    if folder is not None:
+        check_ours(folder, NOTE)
+        write_json(folder / NOTE, {"run": str(run.folder), "n": n, **wishes})
+        for old in folder.glob("[0-9]*.txt"):
+            old.unlink()
+    for number in range(n):
+        told = []
+        for piece in run.stream(number=number, **wishes):
+            told.append(piece)
+            yield piece
+        yield "\n" if number == n - 1 else "\n\n"
+        if folder is not None:
+            write_text(folder / f"{number:05d}.txt", "".join(told) + "\n")
 
 
 def _check_noise(run: Run) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -19,8 +20,10 @@ from torch import nn
 from bugs import healthy
 from gannet import preflight
 from gannet.data.images import Batch, Images, to_float
+from gannet.data.text import Texts
 from gannet.objectives import gan
 from gannet.objectives.classify import Classify
+from gannet.objectives.language import Language
 from gannet.recipe import Recipe, constant
 from gannet.rng import Rng
 from gannet.training.engine import Engine
@@ -340,7 +343,7 @@ def a_tanh_that_begins_saturated(made: Recipe) -> None:
 @bug("digits", "parameters", "moved", "gradients-cleared")
 def a_layer_that_no_optimizer_has(made: Recipe) -> None:
     player = made.objective.players["critic"]
-    player.make = lambda parameters, lr: torch.optim.Adam(list(parameters)[2:], lr=lr)
+    player.make = lambda net, lr: torch.optim.Adam(list(net.parameters())[2:], lr=lr)
 
 
 @bug("digits", "parameters")
@@ -375,7 +378,7 @@ def gradients_that_are_never_cleared(made: Recipe) -> None:
         def zero_grad(self, set_to_none: bool = True) -> None:
             pass
 
-    made.objective.players["classifier"].make = Forgetful
+    made.objective.players["classifier"].make = lambda net, lr: Forgetful(net.parameters(), lr=lr)
 
 
 @bug("digits", "schedule")
@@ -557,3 +560,38 @@ def a_larger_size_that_is_smaller(made: Recipe) -> None:
         with torch.no_grad():
             net.name.weight.mul_(0)
             net.trunk[1].enter.mix.weight.mul_(0)
+
+
+# ------------------------------------------------------------------------------------------------------------- texts
+
+
+@bug("write", "causality", "foretelling")
+def a_mask_is_missing(made: Recipe) -> None:
+    for look in made.objective.players["writer"].net.looks:
+        look.branch.causal = False
+
+
+@bug("write", "foretelling")
+def the_shift_is_forgotten(made: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = Language.loss
+
+    def wrong(self: Language, player: str, batch: Any, rng: Rng) -> Any:
+        at = batch.tokens_NT[:, :-1]
+        logits = self.players[player].net(at)
+        nll_NT = F.cross_entropy(logits.flatten(0, 1), at.flatten(), reduction="none").view_as(at) * batch.there_NT
+        return nll_NT.sum(1) / batch.there_NT.sum(1), *right(self, player, batch, rng)[1:]
+
+    monkeypatch.setattr(Language, "loss", wrong)
+
+
+@bug("write", "leaked-text")
+def the_test_text_is_the_training_text(made: Recipe) -> None:
+    made.evaluation.test = made.data
+
+
+@bug("write", warns=("repeated-texts",))
+def every_text_stands_there_twice(made: Recipe) -> None:
+    data = made.data
+    ids = np.concatenate([data.ids[:-1], data.ids])
+    starts = np.concatenate([data.starts[:-1], data.starts + len(data.ids) - 1])
+    made.data = Texts(ids, starts, data.vocabulary, data.context)

@@ -72,6 +72,7 @@ def build(name: str, *, size: str = "tiny", seed: int = 0, data: str = "digits8"
         card = recipe.find("digits" if name in CONTESTS else name)
         if card.name == "digits":  # bugs are planted on the plainer net
             flags = {"classes": False, **flags}
+        data = "sums" if card.name == "write" else data
         made = recipe.build(card, recipe.resolve(card, {"size": size, "seed": seed, "data": data, **flags}))
         if name in CONTESTS:
             CONTESTS[name](made)

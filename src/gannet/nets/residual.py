@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -117,6 +117,22 @@ class Block(nn.Module):
         x = self.enter(x)
         h = self.first(activate(self.norms[0](x)))
         return x + self.last(activate(self.norms[1](h)))
+
+
+class Residual(nn.Module):
+    """x + F(norm(x)) for a branch F of any kind whose last layer begins at zero: attention, recurrence, a wider layer.
+
+    Args:
+        branch: F; what else it wants is handed on to it
+        norm: of what enters it
+    """
+
+    def __init__(self, branch: nn.Module, norm: Callable[[torch.Tensor], torch.Tensor]):
+        super().__init__()
+        self.branch, self.norm = branch, norm
+
+    def forward(self, x: torch.Tensor, *given: Any, **named: Any) -> torch.Tensor:
+        return x + self.branch(self.norm(x), *given, **named)
 
 
 class Trunk(nn.Sequential):

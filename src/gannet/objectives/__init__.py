@@ -29,7 +29,7 @@ class Player:
         share: of that rate that this player takes at the moment; an objective may change it as a run goes on
         betas: Adam's decay rates; floats, because torch refuses a mixture of ints and floats
         clip: largest norm of the gradient, or None
-        make: builds the optimizer from (parameters, lr=...); Adam where it is None
+        make: builds the optimizer from (net, lr=...); Adam where it is None
     """
 
     net: nn.Module
@@ -42,11 +42,10 @@ class Player:
     @functools.cached_property
     def optimizer(self) -> torch.optim.Optimizer:
         """Built when it is first wanted: a model that only draws needs none, and torch takes seconds to import them."""
-        parameters = list(self.net.parameters())
         if self.make is not None:
-            return self.make(parameters, lr=self.rate)
+            return self.make(self.net, lr=self.rate)
         # In one fused kernel: on small nets the optimizer's own overhead is a visible share of a step.
-        return torch.optim.Adam(parameters, lr=self.rate, betas=self.betas, fused=True)
+        return torch.optim.Adam(self.net.parameters(), lr=self.rate, betas=self.betas, fused=True)
 
 
 @torch.no_grad()
@@ -69,6 +68,11 @@ def follow(average: nn.Module, net: nn.Module, half_life: float, seen: torch.Ten
         old.copy_(new)
 
 
+def adamw(net: nn.Module, lr: float, *, decay: float) -> torch.optim.Optimizer:
+    """AdamW on all that a net has."""
+    return torch.optim.AdamW(net.parameters(), lr=lr, weight_decay=decay, fused=True)
+
+
 class Averaged:
     """What objectives of one player share: AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101), and a running average that is
     judged. They bring `loss` and `expect`.
@@ -76,10 +80,11 @@ class Averaged:
     Args:
         name: of the player
         net: that is trained
-        rate, decay: peak learning rate and weight decay
+        rate, decay: peak learning rate and weight decay; the decay is AdamW's alone
         half_life: of the average, in examples
         part: of the net that makes up the finished model, where it is not the whole: a submodule's name
         clip: largest norm of the gradient, or None
+        make: builds another optimizer from (net, lr=...)
     """
 
     many = 500 * 28**2  # pixels that go through the averaged net at once, or four pictures
@@ -94,8 +99,9 @@ class Averaged:
         half_life: float,
         part: str = "",
         clip: float | None = None,
+        make: Callable[..., Any] | None = None,
     ):
-        make = functools.partial(torch.optim.AdamW, weight_decay=decay, fused=True)
+        make = functools.partial(adamw, decay=decay) if make is None else make
         self.players = {name: Player(net, rate=rate, make=make, clip=clip)}
         self.name, self.part, self.half_life = name, part, half_life
         self.average = copy.deepcopy(net.get_submodule(part)).requires_grad_(False).eval()

@@ -5,7 +5,7 @@ runs all. The `check_…` functions take anybody's nets, tensors and losses in p
 """
 
 # Importing a module enlists its checks: data first, since nothing after them means anything on bad data.
-from gannet.preflight import data, boxes, nets, contest, machine, artefact  # noqa: F401, I001
+from gannet.preflight import data, boxes, texts, nets, contest, machine, artefact  # noqa: F401, I001
 from gannet.preflight.case import CHECKS, Case, Check, Finding, check, found
 from gannet.preflight.machine import fitting
 from gannet.preflight.plain import (
@@ -23,7 +23,7 @@ from gannet.preflight.plain import (
     check_shared_items,
     check_units,
 )
-from gannet.preflight.report import Row, check_skip, failed, fly, record, refuse, sheet, table, why
+from gannet.preflight.report import Row, check_skip, failed, fed_text, fly, record, refuse, sheet, table, why
 
 __all__ = [
     "CHECKS",
@@ -47,6 +47,7 @@ __all__ = [
     "check_skip",
     "check_units",
     "failed",
+    "fed_text",
     "fitting",
     "fly",
     "found",

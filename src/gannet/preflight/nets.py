@@ -10,11 +10,14 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 
+from gannet.nets.sequence import TextCritic, Writer
 from gannet.objectives.classify import Classify
 from gannet.objectives.detect import Detect
 from gannet.objectives.embed import Embed
 from gannet.objectives.gan import Gan
+from gannet.objectives.language import Language, Writes
 from gannet.preflight import plain
 from gannet.preflight.case import Case, Finding, check, foretold, found, player_of, worst
 from gannet.training import checkpoint
@@ -22,7 +25,15 @@ from gannet.training import checkpoint
 
 def each(case: Case, do: Callable[..., Finding]) -> Finding:
     """A check of a net, for each player's, with what is really fed to it."""
-    return worst({name: do(case.objective.players[name].net, *fed) for name, fed in case.fed.items()})
+    nets = {name: case.objective.players[name].net for name in case.fed}
+    return worst({name: do(nets[name], *relaxed(nets[name], fed)) for name, fed in case.fed.items()})
+
+
+def relaxed(net: torch.nn.Module, fed: tuple[Any, ...]) -> tuple[Any, ...]:
+    """What is fed to a net of tokens, with shares of the tokens (N, T, V) for the tokens: a gradient can flow to them."""
+    if not isinstance(net, Writer | TextCritic) or fed[0].is_floating_point():
+        return fed
+    return F.one_hot(fed[0], net.tokens).float(), *fed[1:]
 
 
 @check(fast=True)
@@ -108,7 +119,7 @@ def inputs_used(case: Case) -> Finding:
 
 def wants_logits(case: Case) -> bool:
     """Objectives whose losses bring their own softmax or sigmoid."""
-    return isinstance(case.objective, Gan | Classify)
+    return isinstance(case.objective, Gan | Classify | Language)
 
 
 @check(fast=True, needs=wants_logits)
@@ -282,8 +293,11 @@ def by_heart(
 
 
 def blank(argument: Any) -> Any:
-    """Zeros of the same shape for a tensor of floats, with its graph: an exact penalty differentiates through it."""
-    return argument * 0 if isinstance(argument, torch.Tensor) and argument.is_floating_point() else argument
+    """Zeros of the same shape for a tensor of floats, with its graph: an exact penalty differentiates through it; and for one
+    of tokens."""
+    if not isinstance(argument, torch.Tensor):
+        return argument
+    return argument * 0 if argument.is_floating_point() or argument.ndim > 1 else argument
 
 
 def judges(case: Case) -> list[str]:
@@ -307,7 +321,8 @@ def input_baseline(case: Case) -> Finding:
     """Seeing beats not seeing: the same steps with every input zeroed must do worse, or the answer comes from elsewhere."""
     findings = {}
     for name in judges(case):
-        seeing, blind = (by_heart(case, case.copy(), name, 40, blind=eyes) for eyes in (False, True))
+        steps = 120 if isinstance(case.objective, Writes) else 40  # how often tokens come is learnt first, and unseen
+        seeing, blind = (by_heart(case, case.copy(), name, steps, blind=eyes) for eyes in (False, True))
         unit = unit_of(blind[0])
         gain, learnt_blind = (blind[-1] - seeing[-1]) / unit, (blind[0] - blind[-1]) / unit
         cause = "the input does not matter"

@@ -186,6 +186,16 @@ def sheet(case: Case) -> np.ndarray | None:
     return np.concatenate(rows)
 
 
+def fed_text(case: Case) -> str | None:
+    """A batch of texts as it is fed, an example a line, with what is not told left out; None where the data are no texts."""
+    vocabulary = getattr(case.data, "vocabulary", None)
+    if vocabulary is None:
+        return None
+    batch = case.batch()
+    rows = [ids_T[1:][there_T].tolist() for ids_T, there_T in zip(batch.tokens_NT, batch.there_NT, strict=True)]
+    return "".join(vocabulary.decode(row).replace("\n", "⏎") + "\n" for row in rows)
+
+
 def strip(words: str, x_NCHW: torch.Tensor, told: list[str]) -> np.ndarray:
     """A line of words, then up to two rows of pictures, each over what its label says."""
     from PIL import Image, ImageDraw
