@@ -44,7 +44,7 @@ from torch import nn
 from gannet.data.text import Batch, Vocabulary
 from gannet.errors import Wrong
 from gannet.files import write_json, write_text
-from gannet.nets.sequence import Memory, Recurrent, TextCritic, Transformer, Writer
+from gannet.nets.sequence import Memory, Recurrent, TextCritic, Transformer, Writer, looked_up
 from gannet.objectives.language import Language, written
 from gannet.objectives.text_gan import Path as Contest
 from gannet.objectives.text_gan import TextGan
@@ -258,8 +258,7 @@ class Plain(Writer):
         z_NZ: torch.Tensor | None = None,
         memory: Memory | None = None,
     ) -> torch.Tensor:
-        x_NTC = ids.to(self.embed.weight.dtype) @ self.embed.weight if ids.ndim == 3 else self.embed(ids)
-        x_NTC = F.dropout(x_NTC, self.dropout, self.training)
+        x_NTC = F.dropout(looked_up(self.embed, ids), self.dropout, self.training)
         h_NTC, state = self.cell(x_NTC, memory[0] if memory else None)
         if memory is not None:
             memory[:] = [state]

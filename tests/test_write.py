@@ -162,6 +162,32 @@ def test_the_baseline_counts_pairs() -> None:
     assert scores.bigram(data, batch) == pytest.approx(-sum(map(math.log, by_hand)) / 2)
 
 
+def test_of_a_text_too_large_a_part_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = text.load("sums")
+    assert scores.looked_at(data) == [ids.tolist() for ids in data.bodies()]
+    monkeypatch.setattr(scores, "LOOKED", 20)
+    few = scores.looked_at(data)
+    assert sum(map(len, few)) == 20 and few == [ids.tolist()[: len(one)] for ids, one in zip(data.bodies(), few, strict=False)]
+    assert scores.bigram(data, data.windows(8)) > 0
+
+
+def test_characters_are_counted_behind_tokens_of_any_kind() -> None:
+    words = Vocabulary.learn("words", ["one three"])
+    batch = text.Batch(torch.tensor([[0, 2, 3, 0]]), torch.ones(1, 3, dtype=torch.bool), torch.zeros(1, dtype=torch.int64))
+    data = Texts(np.array([0, 2, 3, 0], np.uint16), np.array([0, 3]), words, 3)
+    assert scores.letters(data, batch) == pytest.approx((len("one ") + len("three ") + 1) / 3)  # the end counts as one
+    letters = Vocabulary.learn("characters", ["ab"])
+    assert scores.letters(Texts(np.array([0, 2, 3, 0], np.uint16), np.array([0, 3]), letters, 3), batch) == 1
+
+
+def test_half_a_character_is_not_kept_back_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = Vocabulary.learn("bpe", ["é" * 40 + "a b c"], size=258)
+    first, *_ = words.encode("é")  # a byte of two
+    objective = Language(Transformer(len(words), width=8, layers=1, heads=2, context=6), words, longest=3, whole=True)
+    monkeypatch.setattr(type(objective), "possible", lambda self, logits: torch.eye(len(words))[[first]])
+    assert "".join(objective.stream(0, temperature=0)) == objective.write(1, 0, temperature=0)[0] == "\ufffd" * 3
+
+
 def test_what_is_fed_can_be_read(gannet: Command) -> None:
     gannet("preflight", "write", "--size", "tiny", "--data", "sums", "--out", "looked")
     lines = Path("looked/fed.txt").read_text().splitlines()

@@ -1058,13 +1058,14 @@ def _show(objective: Any, made: recipe.Recipe) -> np.ndarray | str:
     return images.grid(images.straight(images.to_bytes(objective.sample(made.show, made.seed))))
 
 
-def _draw(where: Path, objective: Any, made: recipe.Recipe, name: str) -> None:
-    """That into samples/, under this name."""
+def _draw(where: Path, objective: Any, made: recipe.Recipe, *names: str) -> None:
+    """That into samples/, under each of these names."""
     shown = _show(objective, made)
-    if isinstance(shown, str):
-        write_text(where / "samples" / f"{name}.txt", shown)
-    else:
-        save_picture(shown, where / "samples" / f"{name}.png")
+    for name in names:
+        if isinstance(shown, str):
+            write_text(where / "samples" / f"{name}.txt", shown)
+        else:
+            save_picture(shown, where / "samples" / f"{name}.png")
 
 
 def on_white(picture: Any) -> Any:
@@ -1086,8 +1087,7 @@ def save_gif(frames: list[Any], milliseconds: int | list[int], path: Path) -> No
 def _finish(where: Path, record: dict[str, Any], made: recipe.Recipe, seconds: float) -> dict[str, Any]:
     """A picture, of what draws also the GIF of its learning, and the model card; returns the record as it was written."""
     if made.show:
-        for name in (f"{record['examples']:09d}", "last"):
-            _draw(where, made.objective, made, name)
+        _draw(where, made.objective, made, f"{record['examples']:09d}", "last")
         if not hasattr(made.objective, "write"):
             _gif(where)
     elif hasattr(made.evaluation, "sheet"):

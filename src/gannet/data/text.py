@@ -344,10 +344,13 @@ class Texts:
     def _document_of(self, place_N: np.ndarray) -> np.ndarray:
         return np.minimum(np.searchsorted(self.starts, place_N, "right") - 1, self.items - 1)
 
+    def bodies(self) -> Iterator[np.ndarray]:
+        """The ids of each document, without end tokens."""
+        return (self.ids[first + 1 : last] for first, last in itertools.pairwise(self.starts.tolist()))
+
     def documents(self, limit: int | None = None) -> list[str]:
         """The documents, or the first `limit`, as text."""
-        spans = itertools.islice(itertools.pairwise(self.starts.tolist()), limit)
-        return [self.vocabulary.decode(self.ids[first:last].tolist()) for first, last in spans]
+        return [self.vocabulary.decode(ids.tolist()) for ids in itertools.islice(self.bodies(), limit)]
 
     def parted(self, one_in: int) -> tuple[Texts, Texts]:
         """What to learn from, and one part in `one_in` to watch meanwhile, whose split is called watched.

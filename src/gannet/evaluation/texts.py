@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import math
-from collections import Counter
 from dataclasses import asdict
 from typing import Any
 
@@ -24,6 +23,7 @@ TEMPERATURES = (0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2)
 WATCHED = 256  # examples of the score while training
 JUDGED = 4_000  # examples of the held-out score
 WRITTEN = 500  # texts at each temperature
+LOOKED = 8_000_000  # tokens of training text, its first, that are counted and in which copies are looked for
 PIECE = 64  # tokens of a piece of a continuous text, where single texts are compared
 
 
@@ -67,28 +67,25 @@ class Writing:
         per_letter = letters(self.test, batch)
         real = pieces(self.test, WRITTEN)
         references = pieces(self.train, 5_000, spread=True)
-        points = [self.point(objective, t, references, seed) for t in TEMPERATURES]
-        at_one = points[TEMPERATURES.index(1.0)]
+        texts = {t: self.texts(objective, t, seed) for t in TEMPERATURES}
+        curves = {"this run": curve(texts, references)}
+        if hasattr(objective, "before"):  # a contest: what it was at the end of its warm-up by likelihood
+            warmed = objective.before()
+            curves["its warm-up"] = curve({t: self.texts(warmed, t, seed) for t in TEMPERATURES}, references)
+        told, n = texts[1.0], WRITTEN
+        at_one = curves["this run"][TEMPERATURES.index(1.0)]
         floor = {"bleu5": ngrams.bleu(real, references), "self_bleu5": ngrams.self_bleu(real)}
-        copied = ngrams.copy_report(at_one["texts"], whole_of(self.train), real)
+        copied = ngrams.copy_report(told, looked_at(self.train), real)
         found = {
             "nats_per_token": (nats, base, tokens),
             "bits_per_character": (nats / math.log(2) / per_letter, base / math.log(2) / per_letter, tokens),
-            "bleu5": (at_one["bleu5"], floor["bleu5"], len(at_one["texts"])),
-            "self_bleu5": (at_one["self_bleu5"], floor["self_bleu5"], len(at_one["texts"])),
+            "bleu5": (at_one["bleu5"], floor["bleu5"], n),
+            "self_bleu5": (at_one["self_bleu5"], floor["self_bleu5"], n),
         }
         names = {"copied_whole": "copied_texts", "copied_mean": "longest_copy"}
-        found |= {name: (*copied[key], len(at_one["texts"])) for key, name in names.items()}
-        found |= self._form(at_one["texts"], real)
+        found |= {name: (*copied[key], n) for key, name in names.items()}
+        found |= self._form(told, real)
         scores = {name: Score(value, None, beside, *MEANINGS[name], n) for name, (value, beside, n) in found.items()}
-        curve = [{key: value for key, value in point.items() if key != "texts"} for point in points]
-        curves = {"this run": curve}
-        if hasattr(objective, "before"):  # a contest: what it was at the end of its warm-up by likelihood
-            warmed = objective.before()
-            curves["its warm-up"] = [
-                {key: value for key, value in self.point(warmed, t, references, seed).items() if key != "texts"}
-                for t in TEMPERATURES
-            ]
         report: dict[str, Any] = {
             "scores": {name: asdict(score) for name, score in scores.items()},
             "columns": ["net", "beside"],
@@ -96,19 +93,16 @@ class Writing:
             "real": floor,
             "about": f"{self.test.name}/{self.test.split}, {tokens:,} tokens of {self.test.items:,} texts, by which nothing "
             f"was chosen. {WRITTEN} texts at each of the temperatures {', '.join(map(str, TEMPERATURES))}; what is said of "
-            "single texts is of those at 1.",
+            f"single texts is of those at 1. Counts and copies: {min(self.train.tokens, LOOKED):,} tokens of training text.",
             "picture": "Quality and variety over temperatures: to the right and below is better; the cross is real text.",
         }
         if "its warm-up" in curves:
             report["warmed_nats_per_token"] = per_token(objective.before(), batch)
         return report, drawn(curves, floor)
 
-    def point(self, objective: Any, temperature: float, references: list[list[int]], seed: int) -> dict[str, Any]:
-        """What is written at one temperature: {"temperature", "bleu5", "self_bleu5", "texts"}."""
-        length = PIECE if self.train.whole else None
-        texts = objective.ids(WRITTEN, seed, temperature=temperature, length=length)
-        scores = {"bleu5": ngrams.bleu(texts, references), "self_bleu5": ngrams.self_bleu(texts)}
-        return {"temperature": temperature, **scores, "texts": texts}
+    def texts(self, objective: Any, temperature: float, seed: int) -> list[list[int]]:
+        """What is written at one temperature, as tokens."""
+        return objective.ids(WRITTEN, seed, temperature=temperature, length=PIECE if self.train.whole else None)
 
     def _form(self, texts: list[list[int]], real: list[list[int]]) -> dict[str, tuple[float, float, int]]:
         """Of Chinese verse: the shares that keep its form."""
@@ -134,6 +128,14 @@ MEANINGS = {
 }
 
 
+def curve(texts: dict[float, list[list[int]]], references: list[list[int]]) -> list[dict[str, float]]:
+    """Quality and sameness of what is written at each temperature."""
+    return [
+        {"temperature": t, "bleu5": ngrams.bleu(some, references), "self_bleu5": ngrams.self_bleu(some)}
+        for t, some in texts.items()
+    ]
+
+
 def per_token(objective: Any, batch: Batch) -> float:
     """Mean -log p in nats of the tokens that are to be told."""
     return float(objective.surprise(batch).sum() / batch.there_NT.sum())
@@ -141,14 +143,8 @@ def per_token(objective: Any, batch: Batch) -> float:
 
 def letters(texts: Texts, batch: Batch) -> float:
     """Characters for each token that is told; an end of a text counts as one."""
-    told = batch.tokens_NT[:, 1:][batch.there_NT].tolist()
-    counts, vocabulary = Counter(told), texts.vocabulary
-    if vocabulary.kind == "characters":
-        return 1.0
-    many = sum(n * max(1, len(vocabulary.decode([token]))) for token, n in counts.items())
-    if vocabulary.kind == "words" and vocabulary.decode([2, 2]).count(" "):
-        many += len(told)  # the space behind each word
-    return many / max(1, len(told))
+    told = batch.tokens_NT[:, 1:][batch.there_NT].numpy()
+    return (texts.vocabulary.characters(told) + int((told == texts.vocabulary.end).sum())) / max(1, len(told))
 
 
 def bigram(train: Texts, batch: Batch) -> float:
@@ -157,7 +153,7 @@ def bigram(train: Texts, batch: Batch) -> float:
     p(b | a) = (n(a, b) + 5 p(b)) / (n(a) + 5) with p(b) = (n(b) + 1/2) / (n + V/2): a Dirichlet prior of five tokens, one of
     half a token.
     """
-    ids, size = np.asarray(train.ids, dtype=np.int64), len(train.vocabulary)
+    ids, size = np.asarray(train.ids[:LOOKED], dtype=np.int64), len(train.vocabulary)
     one_V = np.bincount(ids, minlength=size) + 0.5
     p_V = one_V / one_V.sum()
     keys, counts = np.unique(ids[:-1] * size + ids[1:], return_counts=True)
@@ -168,18 +164,22 @@ def bigram(train: Texts, batch: Batch) -> float:
     return float(-np.log((both + 5 * p_V[b]) / (before_V[a] + 5)).mean())
 
 
-def whole_of(texts: Texts) -> list[list[int]]:
-    """All documents as tokens, without ends."""
-    return [texts.ids[a + 1 : b].tolist() for a, b in zip(texts.starts[:-1], texts.starts[1:], strict=True)]
+def looked_at(texts: Texts) -> list[list[int]]:
+    """Documents as tokens, up to LOOKED of them: a text may be larger than the memory."""
+    found, left = [], LOOKED
+    for ids in texts.bodies():
+        found.append(ids[:left].tolist())
+        left -= len(found[-1])
+        if left <= 0:
+            break
+    return found
 
 
 def pieces(texts: Texts, n: int, *, spread: bool = False) -> list[list[int]]:
-    """n documents as tokens, or n pieces of a continuous text; the first, or spread evenly over all."""
+    """n documents as tokens, or n pieces of a continuous text; the first, or spread evenly over those that are looked at."""
+    found = looked_at(texts)
     if texts.whole:
-        ids = np.concatenate([texts.ids[a + 1 : b] for a, b in zip(texts.starts[:-1], texts.starts[1:], strict=True)])
-        found = [ids[at : at + PIECE].tolist() for at in range(0, len(ids) - PIECE, PIECE)]
-    else:
-        found = [texts.ids[a + 1 : b].tolist() for a, b in zip(texts.starts[:-1], texts.starts[1:], strict=True)]
+        found = [ids[at : at + PIECE] for ids in found for at in range(0, len(ids) - PIECE, PIECE)]
     if spread and len(found) > n:
         found = [found[at] for at in np.linspace(0, len(found) - 1, n).astype(int)]
     return found[:n]

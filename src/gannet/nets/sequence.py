@@ -52,6 +52,11 @@ def angles(size: int, positions: int, base: float = 10_000.0) -> tuple[torch.Ten
     return at_TD.cos(), at_TD.sin()
 
 
+def looked_up(embed: nn.Embedding, ids: torch.Tensor) -> torch.Tensor:
+    """Ids (N, T), or shares of the tokens (N, T, V) as a relaxed choice has them, as vectors (N, T, C)."""
+    return ids.to(embed.weight.dtype) @ embed.weight if ids.ndim == 3 else embed(ids)
+
+
 class Attention(nn.Module):
     """Every token looks at those before it, or at all; queries and keys of length √D, times a learnt scale for each head.
 
@@ -170,11 +175,6 @@ class Writer(nn.Module):
             start_NC = start_NC + self.mood(z_NZ)
         return torch.cat([start_NC[:, None], x_NTC], 1)
 
-    def embedded(self, ids: torch.Tensor) -> torch.Tensor:
-        """Ids (N, T), or shares of the tokens (N, T, V), as vectors (N, T, C)."""
-        x_NTC = ids.to(self.embed.weight.dtype) @ self.embed.weight if ids.ndim == 3 else self.embed(ids)
-        return plain_norm(x_NTC)
-
     def forward(
         self,
         ids: torch.Tensor,
@@ -189,7 +189,7 @@ class Writer(nn.Module):
             y_N, z_NZ: class and noise, where the net has them; with something remembered they are not looked at
             memory: an empty list at first; afterwards only the tokens that are new are handed over, one at a time
         """
-        x_NTC = self.embedded(ids)
+        x_NTC = plain_norm(looked_up(self.embed, ids))
         begins = memory is None or not memory
         if begins:
             x_NTC = self.prefixed(x_NTC, y_N, z_NZ)
@@ -312,7 +312,7 @@ class TextCritic(nn.Module):
             there_NT: which tokens are text; the rest is not looked at, and its logits mean nothing
             y_N: class, where the critic has classes
         """
-        x_NTC = plain_norm(ids.to(self.embed.weight.dtype) @ self.embed.weight if ids.ndim == 3 else self.embed(ids))
+        x_NTC = plain_norm(looked_up(self.embed, ids))
         start_NC = self.whole.expand(len(x_NTC), -1)
         if self.kind is not None:
             start_NC = start_NC + self.kind(y_N)

@@ -136,24 +136,15 @@ class Writes:
             temperature, top_p: as for `choose`
             length: tokens of each at most; without, as long as texts of its kind are
         """
-        length = self.longest if length is None else length
+        wishes = {"prompt": prompt, "temperature": temperature, "top_p": top_p, "length": length}
         end, texts = self.vocabulary.end, []
-        start_T = torch.tensor(self.beginning(prompt))
         for first in range(0, n, CHUNK):
-            some = min(CHUNK, n - first)
-            u_NL = torch.stack([Rng(seed, first + k, "write").uniform(length) for k in range(some)])
-            y_N = self.kinds(some, label, first)
+            some, told = min(CHUNK, n - first), []
             open_N = torch.ones(some, dtype=torch.bool)
-
-            def pick(logits_NV: torch.Tensor, number: int, u_NL: torch.Tensor = u_NL) -> torch.Tensor:
-                return choose(self.possible(logits_NV), u_NL[:, number], temperature, top_p)
-
-            told: list[torch.Tensor] = []
-            z_NZ = self.noises(some, seed, first)
-            for next_N in self._written(start_T.expand(some, -1), pick, length, y_N, z_NZ):
-                told.append(next_N.cpu())
+            for next_N in self._written(some, first, seed, label, **wishes):
+                told.append(next_N)
                 if not self.whole:
-                    open_N &= told[-1] != end
+                    open_N &= next_N != end
                     if not open_N.any():
                         break
             rows = torch.stack(told, 1).tolist()
@@ -161,18 +152,41 @@ class Writes:
         return texts
 
     def _written(
-        self, start_NT: torch.Tensor, pick: Any, length: int, y_N: torch.Tensor | None, z_NZ: torch.Tensor | None
+        self,
+        some: int,
+        first: int,
+        seed: int,
+        label: int | None,
+        *,
+        prompt: str,
+        temperature: float,
+        top_p: float,
+        length: int | None,
     ) -> Iterator[torch.Tensor]:
+        """Tokens of texts first … first + some - 1, one after another, (some,) each; past a text's end they mean nothing."""
+        length = self.longest if length is None else length
         device = next(self.average.parameters()).device
-        put = [None if t is None else t.to(device) for t in (y_N, z_NZ)]
-        return written(self.average, start_NT.to(device), pick, length, y_N=put[0], z_NZ=put[1])
+        start_NT = torch.tensor(self.beginning(prompt), device=device).expand(some, -1)
+        u_NL = torch.stack([Rng(seed, first + k, "write").uniform(length) for k in range(some)]).to(device)
+        y_N, z_NZ = (
+            None if t is None else t.to(device) for t in (self.kinds(some, label, first), self.noises(some, seed, first))
+        )
 
-    def possible(self, logits_NV: torch.Tensor) -> torch.Tensor:
-        """Logits with what must not be written ruled out: the unknown token, and an end where there is none."""
-        never = [self.vocabulary.unknown, *([self.vocabulary.end] if self.whole else [])]
-        logits_NV = logits_NV.float().cpu()
-        logits_NV[:, never] = -math.inf
-        return logits_NV
+        def pick(logits_NV: torch.Tensor, number: int) -> torch.Tensor:
+            return choose(self.possible(logits_NV), u_NL[:, number], temperature, top_p)
+
+        return (next_N.cpu() for next_N in written(self.average, start_NT, pick, length, y_N=y_N, z_NZ=z_NZ))
+
+    def possible(self, logits: torch.Tensor, never: float = -math.inf) -> torch.Tensor:
+        """Logits (..., V) in float32, with what must not be written ruled out: the unknown token, and an end where none is.
+
+        Args:
+            never: their logits; -inf, or as large a number as is enough, where 0 · log 0 must not be nan
+        """
+        ruled_out = [self.vocabulary.unknown, *([self.vocabulary.end] if self.whole else [])]
+        mask_V = torch.zeros(logits.shape[-1], dtype=torch.bool, device=logits.device)
+        mask_V[ruled_out] = True
+        return logits.float().masked_fill(mask_V, never)
 
     def beginning(self, prompt: str) -> list[int]:
         """A prompt as tokens, the one before every text first.
@@ -199,30 +213,31 @@ class Writes:
         return [self.vocabulary.decode([*begun, *row]) for row in self.ids(n, seed, label, **wishes)]
 
     def stream(
-        self, seed: int, label: int | None = None, *, prompt: str = "", temperature: float = 1.0, top_p: float = 1.0,
-        length: int | None = None, number: int = 0,
-    ) -> Iterator[str]:  # fmt: skip
+        self,
+        seed: int,
+        label: int | None = None,
+        *,
+        number: int = 0,
+        prompt: str = "",
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+        length: int | None = None,
+    ) -> Iterator[str]:
         """Text `number` of `write`, in pieces as they come, the prompt first."""
-        length = self.longest if length is None else length
-        u_L = Rng(seed, number, "write").uniform(length)
-        ids = self.beginning(prompt)
-
-        def pick(logits_NV: torch.Tensor, at: int) -> torch.Tensor:
-            return choose(self.possible(logits_NV), u_L[at : at + 1], temperature, top_p)
-
-        start_NT, told = torch.tensor([ids]), ids[1:]
-        shown = self.vocabulary.decode(told)
+        told = self.vocabulary.encode(prompt)
+        shown = text = self.vocabulary.decode(told)
         yield shown
-        y_N, z_NZ = self.kinds(1, label, number), self.noises(1, seed, number)
-        for next_N in self._written(start_NT, pick, length, y_N, z_NZ):
+        wishes = {"prompt": prompt, "temperature": temperature, "top_p": top_p, "length": length}
+        for next_N in self._written(1, number, seed, label, **wishes):
             if not self.whole and int(next_N) == self.vocabulary.end:
-                return
-            told = [*told, int(next_N)]
+                break
+            told.append(int(next_N))
             text = self.vocabulary.decode(told)
-            if text.endswith("\ufffd"):  # half a character: the other bytes come with the next tokens
-                continue
+            if not text.endswith("\ufffd"):  # half a character waits for the tokens that bring its other bytes
+                yield text[len(shown) :]
+                shown = text
+        if text != shown:
             yield text[len(shown) :]
-            shown = text
 
     @torch.no_grad()
     def surprise(self, batch: Batch, temperature: float = 1.0) -> torch.Tensor:

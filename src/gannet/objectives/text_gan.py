@@ -279,13 +279,6 @@ class TextGan(Language):
         size = self.writer.noise
         return rng.normal(len(batch.tokens_NT), size).to(batch.tokens_NT.device) if size else None
 
-    def allowed(self, logits: torch.Tensor) -> torch.Tensor:
-        """Logits (..., V) with what must not be written ruled out, as `possible` does when texts are drawn; on their device."""
-        never = [self.vocabulary.unknown, *([self.vocabulary.end] if self.whole else [])]
-        mask_V = torch.zeros(logits.shape[-1], dtype=torch.bool, device=logits.device)
-        mask_V[never] = True
-        return logits.float().masked_fill(mask_V, NEVER)
-
     def texts(self, batch: Batch, rng: Rng, z_NZ: torch.Tensor | None = None) -> Batch:
         """As many texts as the batch has, by the writer at temperature 1, each begun with the real one's first token."""
         n, length = batch.there_NT.shape
@@ -295,7 +288,7 @@ class TextGan(Language):
         told, there = [start_NT[:, 0]], []
 
         def pick(logits_NV: torch.Tensor, number: int) -> torch.Tensor:
-            return choose(self.allowed(logits_NV), u_NT[:, number])
+            return choose(self.possible(logits_NV), u_NT[:, number])
 
         with still(self.writer):
             for next_N in written(self.writer, start_NT, pick, length, y_N=self.kinds_of(batch), z_NZ=z_NZ):
@@ -327,7 +320,7 @@ class TextGan(Language):
         shares, logits, there = [], [], []
         with still(self.writer):
             for _ in range(length):
-                logits_NV = self.allowed(self.writer(new, y_N, z_NZ, memory)[:, -1])
+                logits_NV = self.possible(self.writer(new, y_N, z_NZ, memory)[:, -1], NEVER)
                 share_NV = relaxed(logits_NV, rng.uniform(n, self.writer.tokens).to(device), self.sharpness, self.straight)
                 shares.append(share_NV)
                 logits.append(logits_NV)
@@ -386,7 +379,7 @@ class TextGan(Language):
     def told(self, net: Writer, texts: Batch, z_NZ: torch.Tensor | None) -> torch.Tensor:
         """What a net says at each place of texts, as they were drawn: without dropout and without what is ruled out."""
         with still(net):
-            return self.allowed(net(texts.tokens_NT[:, :-1], self.kinds_of(texts), z_NZ))
+            return self.possible(net(texts.tokens_NT[:, :-1], self.kinds_of(texts), z_NZ), NEVER)
 
     def held(
         self, loss_N: torch.Tensor, logits_NTV: torch.Tensor, texts: Batch, z_NZ: Any, batch: Batch, rng: Rng
