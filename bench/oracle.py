@@ -372,7 +372,7 @@ def language(net: Writer, train: Sequences, watched: Sequences, seed: int, wishe
 #   lstm, dropout 0.5, 5 epochs           7.818 7.774 7.761 7.752 7.748
 #   residual, dropout 0.3, 1 epoch of 3   7.876    (1,500 sequences, on which lstm had 7.794; broken off)
 # With these numbers NLL_test is the floor + 1.863, 1.785 and 1.957 on oracles 0, 1 and 2. More dropout is no help.
-# Not yet tried: less of it, more epochs, other widths and rates.
+# More epochs: docs/results.md. Not yet tried: less dropout, other widths and rates.
 
 
 def lstm(train: Sequences, watched: Sequences, seed: int, wishes: Wishes) -> dict[str, Language]:
