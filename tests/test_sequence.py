@@ -11,7 +11,7 @@ from torch import nn
 
 from gannet.nets.sequence import Attention, Recurrent, TextCritic, Transformer, Writer, angles, plain_norm, turned
 from gannet.objectives.language import choose, written
-from gannet.objectives.muon import MuonAndAdamW
+from gannet.objectives.muon import Muon, MuonAndAdamW, orthogonal
 from gannet.preflight import check_causality
 from gannet.preflight.case import perturb
 
@@ -177,6 +177,34 @@ def test_muon_takes_the_matrices_within_and_adam_the_rest(name: str) -> None:
     for key, parameter in made.named_parameters():
         assert (id(parameter) in inside) == (parameter.ndim == 2 and not key.startswith(("embed", "kind", "head"))), key
     assert sum(len(group["params"]) for group in optimizer.param_groups) == len(list(made.parameters()))
+
+
+def test_a_muon_step_has_the_singular_vectors_of_the_momentum_and_singular_values_near_one() -> None:
+    for shape in ((3, 6, 6), (2, 4, 9), (2, 9, 4)):
+        x_NHW = torch.randn(*shape, generator=torch.Generator().manual_seed(0))
+        made_NHW = orthogonal(x_NHW)
+        for x_HW, made_HW in zip(x_NHW, made_NHW, strict=True):
+            u_HK, _, v_KW = torch.linalg.svd(x_HW, full_matrices=False)
+            within_KK = u_HK.T @ made_HW @ v_KW.T
+            assert torch.allclose(within_KK, within_KK.diag().diag(), atol=1e-4)
+            assert (within_KK.diag() > 0.3).all() and (within_KK.diag() < 1.3).all()
+
+
+def test_muon_takes_the_steps_of_the_reference() -> None:
+    gauss = torch.Generator().manual_seed(0)
+    start = [torch.randn(shape, generator=gauss) for shape in ((6, 6), (4, 12), (12, 4), (6, 6))]
+    ours, theirs = ([torch.nn.Parameter(x.clone()) for x in start] for _ in range(2))
+    optimizers: tuple[torch.optim.Optimizer, ...] = (
+        Muon(ours, lr=0.02, decay=0.1),
+        torch.optim.Muon(theirs, lr=0.02, weight_decay=0.1, adjust_lr_fn="match_rms_adamw"),
+    )
+    for _ in range(5):
+        for mine, other in zip(ours, theirs, strict=True):
+            mine.grad = other.grad = torch.randn(mine.shape, generator=gauss)
+        for optimizer in optimizers:
+            optimizer.step()
+    for mine, other, begun in zip(ours, theirs, start, strict=True):  # torch's is in bfloat16
+        assert (mine - other).norm() < 0.02 * (mine - begun).norm()
 
 
 def test_muon_goes_on_where_it_was_saved() -> None:
