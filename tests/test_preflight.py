@@ -37,6 +37,7 @@ BASES = [
     "write",
     "classifier",
     *healthy.CONTESTS,
+    *healthy.PATHS,
 ]
 #: Warnings that are true of healthy recipes: batch normalisation takes a bias away again, and drawn bars repeat themselves.
 KNOWN = {"classifier": {"moved"}, "classify": {"moved"}, "detect": {"moved"}, "faces": {"moved"}, "bars": {"repeated-items"}}
@@ -185,6 +186,7 @@ def test_the_command_prints_a_table_and_keeps_it(gannet: Command, apart: Path) -
     lines = done.stdout.splitlines()
     assert lines[0].split() == ["check", "verdict", "measured", "expected", "seconds"]
     others = {"augmentation", "boxes", "boxes-fit", "causality", "foretelling", "repeated-texts", "leaked-text"}
+    others |= {"noise-of-texts", "behind-the-end", "opponent-apart"}
     names = {check.name for check in preflight.CHECKS} - others  # this recipe has neither boxes nor texts
     assert names <= {line.split()[0] for line in lines if line}
     record = json.loads((apart / "looked" / "preflight.json").read_text())

@@ -110,8 +110,12 @@ def test_every_score_has_its_floor_and_the_card_says_them(sums: Path, gannet: Co
 @pytest.mark.parametrize("path", ["policy", "cot", "gumbel"])
 def test_a_contest_is_judged_beside_its_own_warm_up(path: str) -> None:
     made = run.train("write", size="tiny", data="sums", steps=40, gan=path, out=path, skip=NONE)
-    report = run.evaluate(made.folder)
-    assert set(report["curves"]) == {"this run", "its warm-up"}
+    report = run.evaluate(made.folder, full=True)
+    assert set(report["curves"]) == set(report["judged"]) == {"this run", "its warm-up"}
+    for points in report["judged"].values():
+        assert [point["temperature"] for point in points] == list(scores.FULL_AT)
+        assert points[0]["lm"] < points[-1]["lm"]  # the colder, the likelier
+    assert report["judged_real"]["reverse_lm"] < min(point["reverse_lm"] for point in report["judged"]["this run"])
     assert report["warmed_nats_per_token"] != report["scores"]["nats_per_token"]["value"]
     assert made.digest() == run.load(path).digest()
 

@@ -515,7 +515,7 @@ def evaluate(words: list[str]) -> None:
             run: the run folder
             weights: last, or best by the score that was watched while training
             features: auto is the digit classifier for mnist and a fixed random net for everything else
-            full: also train a classifier on drawn pictures and test it on real ones (minutes)
+            full: also train a classifier on drawn pictures and test it on real ones; of texts, two LM scores (minutes)
             seed: of the first of three drawings
             json: print evaluation.json instead of the table
             offline: never touch the network

@@ -316,7 +316,7 @@ def evaluate(
         folder: as written by `train`
         weights: last or best
         features: auto (the digit classifier for mnist, a fixed random net otherwise), digits, random, inception or dinov2
-        full: also train a classifier on drawn pictures (minutes)
+        full: also train a classifier on drawn pictures; of texts, two LM scores (minutes)
         seed: of the first of three drawings
         offline: never touch the network
         trust: run the folder's own recipe.py

@@ -21,9 +21,11 @@ from bugs import healthy
 from gannet import preflight
 from gannet.data.images import Batch, Images, to_float
 from gannet.data.text import Texts
+from gannet.nets.sequence import TextCritic
 from gannet.objectives import gan
 from gannet.objectives.classify import Classify
 from gannet.objectives.language import Language
+from gannet.objectives.text_gan import TextGan
 from gannet.recipe import Recipe, constant
 from gannet.rng import Rng
 from gannet.training.engine import Engine
@@ -582,6 +584,35 @@ def the_shift_is_forgotten(made: Recipe, monkeypatch: pytest.MonkeyPatch) -> Non
         return nll_NT.sum(1) / batch.there_NT.sum(1), *right(self, player, batch, rng)[1:]
 
     monkeypatch.setattr(Language, "loss", wrong)
+
+
+@bug("gumbel", "noise-of-texts")
+def the_writer_s_noise_is_not_used(made: Recipe) -> None:
+    class Nothing(nn.Linear):
+        def forward(self, input: torch.Tensor) -> torch.Tensor:
+            return 0 * super().forward(input)
+
+    made.objective.players["writer"].net.mood.__class__ = Nothing
+
+
+@bug("policy", "behind-the-end")
+def the_critic_looks_behind_the_end(made: Recipe) -> None:
+    class Careless(TextCritic):
+        def forward(self, ids: torch.Tensor, there_NT: Any = None, y_N: Any = None) -> Any:
+            return super().forward(ids, None, y_N)
+
+    made.objective.players["critic"].net.__class__ = Careless
+
+
+@bug("cot", "opponent-apart")
+def the_mediator_s_words_keep_their_graph(made: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = TextGan.told
+
+    @torch.enable_grad()
+    def wrong(self: TextGan, *words: Any) -> torch.Tensor:
+        return right(self, *words)
+
+    monkeypatch.setattr(TextGan, "told", wrong)
 
 
 @bug("write", "leaked-text")

@@ -62,6 +62,8 @@ def least_squares(made: Recipe) -> None:
 
 CONTESTS = {change.__name__: change for change in (exact, wasserstein, hinge, least_squares)}
 
+PATHS = ("policy", "gumbel", "cot")
+
 
 def build(name: str, *, size: str = "tiny", seed: int = 0, data: str = "digits8", **flags: object) -> Recipe:
     """A healthy recipe, built as `gannet train` builds one."""
@@ -69,9 +71,11 @@ def build(name: str, *, size: str = "tiny", seed: int = 0, data: str = "digits8"
         torch.manual_seed(seed)
         if name == "classifier":
             return classifier(size, data, seed)  # type: ignore[arg-type]
-        card = recipe.find("digits" if name in CONTESTS else name)
+        card = recipe.find("digits" if name in CONTESTS else "write" if name in PATHS else name)
         if card.name == "digits":  # bugs are planted on the plainer net
             flags = {"classes": False, **flags}
+        if name in PATHS:
+            flags = {"gan": name, **flags}
         data = "sums" if card.name == "write" else data
         made = recipe.build(card, recipe.resolve(card, {"size": size, "seed": seed, "data": data, **flags}))
         if name in CONTESTS:

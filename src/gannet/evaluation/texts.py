@@ -17,6 +17,7 @@ import numpy as np
 from gannet.data.text import Batch, Texts
 from gannet.evaluation import ngrams
 from gannet.evaluation.images import Score, no_wishes
+from gannet.evaluation.kneser_ney import KneserNey
 from gannet.training.guard import WORSE
 
 TEMPERATURES = (0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2)
@@ -24,6 +25,8 @@ WATCHED = 256  # examples of the score while training
 JUDGED = 4_000  # examples of the held-out score
 WRITTEN = 500  # texts at each temperature
 LOOKED = 8_000_000  # tokens of training text, its first, that are counted and in which copies are looked for
+FULL_AT = (0.7, 0.85, 1.0)  # temperatures at which …
+FULL_WRITTEN = 2_000  # … so many texts are written for language models to judge and to learn from
 PIECE = 64  # tokens of a piece of a continuous text, where single texts are compared
 
 
@@ -53,13 +56,13 @@ class Writing:
         Args:
             objective: whose net is judged
             wish: auto; no feature net is asked
-            full: nothing more can be measured here
+            full: also what a language model of counts says of what is written, and one that learnt from it of test text
             seed: of what is written
 
         Raises:
-            Wrong: for other features and for `full`.
+            Wrong: for other features.
         """
-        no_wishes("a writer is judged by the test text alone", wish, full)
+        no_wishes("a writer is judged by the test text alone", wish, False)
         batch = self.test.windows(JUDGED)
         surprise_NT = objective.surprise(batch)
         tokens = int(batch.there_NT.sum())
@@ -67,12 +70,12 @@ class Writing:
         per_letter = letters(self.test, batch)
         real = pieces(self.test, WRITTEN)
         references = pieces(self.train, 5_000, spread=True)
-        texts = {t: self.texts(objective, t, seed) for t in TEMPERATURES}
-        curves = {"this run": curve(texts, references)}
+        writers = {"this run": objective}
         if hasattr(objective, "before"):  # a contest: what it was at the end of its warm-up by likelihood
-            warmed = objective.before()
-            curves["its warm-up"] = curve({t: self.texts(warmed, t, seed) for t in TEMPERATURES}, references)
-        told, n = texts[1.0], WRITTEN
+            writers["its warm-up"] = objective.before()
+        texts = {name: {t: self.texts(writer, t, seed) for t in TEMPERATURES} for name, writer in writers.items()}
+        curves = {name: curve(some, references) for name, some in texts.items()}
+        told, n = texts["this run"][1.0], WRITTEN
         at_one = curves["this run"][TEMPERATURES.index(1.0)]
         floor = {"bleu5": ngrams.bleu(real, references), "self_bleu5": ngrams.self_bleu(real)}
         copied = ngrams.copy_report(told, looked_at(self.train), real)
@@ -97,12 +100,40 @@ class Writing:
             "picture": "Quality and variety over temperatures: to the right and below is better; the cross is real text.",
         }
         if "its warm-up" in curves:
-            report["warmed_nats_per_token"] = per_token(objective.before(), batch)
-        return report, drawn(curves, floor)
+            report["warmed_nats_per_token"] = per_token(writers["its warm-up"], batch)
+        picture = drawn(curves, floor, BLEUS)
+        if full:
+            report["judged"], report["judged_real"] = self._judged(writers, seed)
+            other = drawn(report["judged"], report["judged_real"], MODELS)
+            picture = np.concatenate([picture, other], 1)
+            report["picture"] += " Right: the same by language models of counts, in nats; to the left and below is better."
+        return report, picture
 
-    def texts(self, objective: Any, temperature: float, seed: int) -> list[list[int]]:
-        """What is written at one temperature, as tokens."""
-        return objective.ids(WRITTEN, seed, temperature=temperature, length=PIECE if self.train.whole else None)
+    def _judged(self, writers: dict[str, Any], seed: int) -> tuple[dict[str, list[dict[str, float]]], dict[str, float]]:
+        """LM score and reverse LM score (Zhao et al. 2018, arXiv 1706.04223; Caccia et al. 2020), both in nats.
+
+        The first is what a model of the training text says of what was written: quality. The second is what a model of what was
+        written says of the test text: variety, and quality too. Both models count (`KneserNey`), so that no net judges itself.
+
+        Returns:
+            name -> points over temperatures, and the same two of real text: of test texts, and of as many training texts
+        """
+        size, end = len(self.train.vocabulary), self.train.vocabulary.end
+        test, real = pieces(self.test, FULL_WRITTEN), pieces(self.train, FULL_WRITTEN, spread=True)
+        judge = KneserNey(looked_at(self.train), size, end)
+
+        def point(texts: list[list[int]]) -> dict[str, float]:
+            return {"lm": judge.nats(texts), "reverse_lm": KneserNey(texts, size, end).nats(test)}
+
+        found = {
+            name: [{"temperature": t, **point(self.texts(writer, t, seed, FULL_WRITTEN))} for t in FULL_AT]
+            for name, writer in writers.items()
+        }
+        return found, {"lm": judge.nats(test), "reverse_lm": KneserNey(real, size, end).nats(test)}
+
+    def texts(self, objective: Any, temperature: float, seed: int, n: int = WRITTEN) -> list[list[int]]:
+        """n texts that are written at one temperature, as tokens."""
+        return objective.ids(n, seed, temperature=temperature, length=PIECE if self.train.whole else None)
 
     def _form(self, texts: list[list[int]], real: list[list[int]]) -> dict[str, tuple[float, float, int]]:
         """Of Chinese verse: the shares that keep its form."""
@@ -185,34 +216,40 @@ def pieces(texts: Texts, n: int, *, spread: bool = False) -> list[list[int]]:
     return found[:n]
 
 
-def drawn(curves: dict[str, list[dict[str, float]]], real: dict[str, float]) -> np.ndarray:
+#: (score, words) of the two axes of a picture.
+Axes = tuple[tuple[str, str], tuple[str, str]]
+BLEUS: Axes = (("bleu5", "BLEU-5 against training text: quality"), ("self_bleu5", "self-BLEU-5: sameness"))
+MODELS: Axes = (("lm", "LM score, nats: what is written"), ("reverse_lm", "reverse LM score, nats: test text"))
+
+
+def drawn(curves: dict[str, list[dict[str, float]]], real: dict[str, float], axes_of: Axes) -> np.ndarray:
     """Curves of quality and variety over temperatures as one picture (H, W, 3).
 
     Args:
-        curves: name -> points with "temperature", "bleu5", "self_bleu5" and, over seeds, "bleu5_spread", "self_bleu5_spread"
+        curves: name -> points with "temperature", the two scores of the axes and, over seeds, each score's "…_spread"
         real: the same two scores of real text
+        axes_of: which scores, and what they are called
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from PIL import Image
 
+    keys = [key for key, _ in axes_of]
     figure = Figure(figsize=(6.4, 4.8), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     for name, points in curves.items():
-        x, y = ([point[key] for point in points] for key in ("bleu5", "self_bleu5"))
+        x, y = ([point[key] for point in points] for key in keys)
         (line,) = axes.plot(x, y, marker="o", markersize=4, label=name)
-        wide, high = ([point.get(f"{key}_spread", 0.0) for point in points] for key in ("bleu5", "self_bleu5"))
+        wide, high = ([point.get(f"{key}_spread", 0.0) for point in points] for key in keys)
         if any(wide) or any(high):
             axes.errorbar(x, y, xerr=wide, yerr=high, fmt="none", ecolor=line.get_color(), alpha=0.4)
         for point in points:
-            where = (point["bleu5"], point["self_bleu5"])
+            where = (point[keys[0]], point[keys[1]])
             axes.annotate(f"{point['temperature']:g}", where, xytext=(4, -9), textcoords="offset points", fontsize=7)
-    axes.plot(
-        [real["bleu5"]], [real["self_bleu5"]], marker="x", markersize=9, color="black", linestyle="none", label="real text"
-    )
-    axes.set_xlabel("BLEU-5 against training text: quality")
-    axes.set_ylabel("self-BLEU-5: sameness")
+    axes.plot([real[keys[0]]], [real[keys[1]]], marker="x", markersize=9, color="black", linestyle="none", label="real text")
+    axes.set_xlabel(axes_of[0][1])
+    axes.set_ylabel(axes_of[1][1])
     axes.legend(frameon=False)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")

@@ -60,8 +60,8 @@ class Play:
 
 
 PLAYS: dict[str, Play] = {
-    "policy": Play(opponent_steps=1, rate=5e-4, opponent_rate=1e-3, leash=0.1, anchor=0.1),
-    "gumbel": Play(opponent_steps=1, rate=2e-4, opponent_rate=1e-3, anchor=0.1),
+    "policy": Play(opponent_steps=3, rate=5e-4, opponent_rate=4e-3, leash=0.1, anchor=0.1),
+    "gumbel": Play(opponent_steps=3, rate=2e-4, opponent_rate=4e-3, anchor=0.1),
     "cot": Play(opponent_steps=1, rate=1e-3, opponent_rate=1e-3),
 }
 
@@ -143,10 +143,9 @@ def others_mean(values_NT: torch.Tensor, there_NT: torch.Tensor, y_N: torch.Tens
     return torch.where(n_NT > 0, sum_NT / n_NT.clamp(min=1), values_NT)
 
 
-def divergence(logits: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-    """KL(p || q) of two distributions by their logits, exact over the last dimension, in nats."""
-    log_p, log_q = logits.float().log_softmax(-1), other.float().log_softmax(-1)
-    return (log_p.exp() * (log_p - log_q)).sum(-1)
+def divergence(log_p: torch.Tensor, log_q: torch.Tensor) -> torch.Tensor:
+    """KL(p || q) of two distributions by their logarithms, exact over the last dimension, in nats."""
+    return torch.linalg.vecdot(log_p.exp(), log_p - log_q)
 
 
 def policy_loss(log_p_NT: torch.Tensor, advantage_NT: torch.Tensor, there_NT: torch.Tensor) -> torch.Tensor:
@@ -219,7 +218,7 @@ class TextGan(Language):
         else:
             if critic is None:
                 raise ValueError(f"the path {path} needs a critic")
-            self.players["critic"] = Player(critic, rate=rate, betas=(0.0, 0.99), clip=1.0)
+            self.players["critic"] = Player(critic, rate=rate, clip=1.0, make=self.players["writer"].make)
         self.opponent = "mediator" if path == "cot" else "critic"
 
     @property
@@ -377,12 +376,13 @@ class TextGan(Language):
     # --- the writer's turn -----------------------------------------------------------------------------------------------
 
     def told(self, net: Writer, texts: Batch, z_NZ: torch.Tensor | None) -> torch.Tensor:
-        """What a net says at each place of texts, as they were drawn: without dropout and without what is ruled out."""
+        """Log-probabilities of a net at each place of texts (N, T, V), as they were drawn: without dropout and without what is
+        ruled out."""
         with still(net):
-            return self.possible(net(texts.tokens_NT[:, :-1], self.kinds_of(texts), z_NZ), NEVER)
+            return self.possible(net(texts.tokens_NT[:, :-1], self.kinds_of(texts), z_NZ), NEVER).log_softmax(2)
 
     def held(
-        self, loss_N: torch.Tensor, logits_NTV: torch.Tensor, texts: Batch, z_NZ: Any, batch: Batch, rng: Rng
+        self, loss_N: torch.Tensor, log_p_NTV: torch.Tensor, texts: Batch, z_NZ: Any, batch: Batch, rng: Rng
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """A writer's loss with the leash and the anchor, (N,), and what is noted on every path.
 
@@ -392,17 +392,16 @@ class TextGan(Language):
         """
         places = batch.there_NT.shape[1]
         with torch.no_grad():
-            before_NTV = self.told(self.warmed, texts, z_NZ)
+            log_q_NTV = self.told(self.warmed, texts, z_NZ)
         with torch.set_grad_enabled(self.play.leash > 0):
-            kl_NT = divergence(logits_NTV, before_NTV) * texts.there_NT
+            kl_NT = divergence(log_p_NTV, log_q_NTV) * texts.there_NT
         if self.play.leash:
             loss_N = loss_N + self.play.leash * kl_NT.sum(1) / places
         if self.play.anchor:
             nll_NTV = self.writer(batch.tokens_NT[:, :-1], self.kinds_of(batch), self.noise_of(batch, rng))
             loss_N = loss_N + self.play.anchor * negative_log_likelihood(nll_NTV, batch).sum(1) / places
         with torch.no_grad():
-            log_p_NTV = logits_NTV.log_softmax(2)
-            entropy_NT = -(log_p_NTV.exp() * log_p_NTV).sum(2)
+            entropy_NT = -torch.linalg.vecdot(log_p_NTV.exp(), log_p_NTV)
             last_N = texts.tokens_NT[:, 1:].masked_fill(~texts.there_NT, -1) == self.vocabulary.end
             notes = {
                 "divergence": mean_there(kl_NT, texts.there_NT).mean(),
@@ -418,10 +417,10 @@ class TextGan(Language):
             whole_N, each_NT = self.judged(texts.tokens_NT[:, 1:], texts.there_NT, texts)
             rewards_NT = rewards_of(whole_N, each_NT, texts.there_NT)
             advantage_NT = self.advantages(rewards_NT, texts)
-        logits_NTV = self.told(self.writer, texts, z_NZ)
-        log_p_NT = -F.cross_entropy(logits_NTV.flatten(0, 1), texts.tokens_NT[:, 1:].flatten(), reduction="none")
-        loss_N = policy_loss(log_p_NT.view_as(advantage_NT), advantage_NT, texts.there_NT) / batch.there_NT.shape[1]
-        loss_N, notes = self.held(loss_N, logits_NTV, texts, z_NZ, batch, rng)
+        log_p_NTV = self.told(self.writer, texts, z_NZ)
+        log_p_NT = log_p_NTV.gather(2, texts.tokens_NT[:, 1:, None])[..., 0]
+        loss_N = policy_loss(log_p_NT, advantage_NT, texts.there_NT) / batch.there_NT.shape[1]
+        loss_N, notes = self.held(loss_N, log_p_NTV, texts, z_NZ, batch, rng)
         return loss_N, None, notes | {"reward": rewards_NT.sum(1).mean()}
 
     def advantages(self, rewards_NT: torch.Tensor, texts: Batch) -> torch.Tensor:
@@ -442,7 +441,7 @@ class TextGan(Language):
         with torch.no_grad():
             real = self.judged(batch.tokens_NT[:, 1:], batch.there_NT, batch)
         loss_N = relative(fake, real, batch.there_NT & there_NT)
-        loss_N, notes = self.held(loss_N, logits_NTV, texts, z_NZ, batch, rng)
+        loss_N, notes = self.held(loss_N, logits_NTV.log_softmax(2), texts, z_NZ, batch, rng)
         return loss_N, None, notes | {"reward": fake[0].detach().mean(), "sharpness": torch.tensor(self.sharpness)}
 
     def cot_loss(self, batch: Batch, rng: Rng) -> Loss:
@@ -451,8 +450,8 @@ class TextGan(Language):
         z_NZ = self.noise_of(batch, rng)
         texts = self.texts(batch, rng, z_NZ)
         with torch.no_grad():
-            mediator_NTV = self.told(cast(Writer, self.players["mediator"].net), texts, z_NZ)
-        logits_NTV = self.told(self.writer, texts, z_NZ)
-        apart_NT = divergence(logits_NTV, mediator_NTV) * texts.there_NT
-        loss_N, notes = self.held(apart_NT.sum(1) / batch.there_NT.shape[1], logits_NTV, texts, z_NZ, batch, rng)
+            log_m_NTV = self.told(cast(Writer, self.players["mediator"].net), texts, z_NZ)
+        log_p_NTV = self.told(self.writer, texts, z_NZ)
+        apart_NT = divergence(log_p_NTV, log_m_NTV) * texts.there_NT
+        loss_N, notes = self.held(apart_NT.sum(1) / batch.there_NT.shape[1], log_p_NTV, texts, z_NZ, batch, rng)
         return loss_N, None, notes | {"apart": mean_there(apart_NT.detach(), texts.there_NT).mean()}

@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from gannet.data.text import Batch, Texts
-from gannet.nets.sequence import Writer
+from gannet.nets.sequence import TextCritic, Writer
 from gannet.objectives.language import Language, Writes
+from gannet.objectives.text_gan import TextGan
 from gannet.preflight import plain
 from gannet.preflight.case import Case, Finding, check, found, player_of
 from gannet.rng import Rng
@@ -35,6 +36,20 @@ def has_test(case: Case) -> bool:
 def several(case: Case) -> bool:
     """Texts that are separate, of which one can stand twice."""
     return writes(case) and not case.data.whole
+
+
+def moody(case: Case) -> bool:
+    """A writer that takes noise."""
+    return writes(case) and bool(case.objective.players["writer"].net.noise)
+
+
+def judged(case: Case) -> bool:
+    """Texts before a critic."""
+    return writes(case) and "critic" in case.objective.players
+
+
+def contested(case: Case) -> bool:
+    return writes(case) and isinstance(case.objective, TextGan)
 
 
 class Told(nn.Module):
@@ -74,6 +89,50 @@ def foretelling(case: Case) -> Finding:
     told, chance = min(losses), math.log(size)
     cause = "the token that is to be told is in the input: a shift that was forgotten, or a mask off by one"
     return found(told > chance - MARGIN, f"{told:.3f} nats", f"ln {size} = {chance:.3f}, no lower", cause)
+
+
+@check(fast=True, needs=moody)
+def noise_of_texts(case: Case) -> Finding:
+    """Other noise tells other things of the next token: or the writer has nothing to make its texts different with."""
+    objective, batch = case.perturbed(), case.batch("writer", 4)
+    net, ids_NT = objective.writer, batch.tokens_NT[:, :-1]
+    y_N = batch.y_N if net.classes else None
+    with torch.no_grad():
+        one, other = (
+            net(ids_NT, y_N, Rng(0, k, "noise of texts").normal(len(ids_NT), net.noise).to(ids_NT.device)) for k in (0, 1)
+        )
+    apart = (one - other).abs().mean().item()
+    return found(apart > 1e-4, f"logits apart by {apart:.1e}", "above 0.0001", "noise that is not used or always the same")
+
+
+@check(fast=True, needs=judged)
+def behind_the_end(case: Case) -> Finding:
+    """A critic judges texts by what is in them: what stands behind their ends, or how much, changes no logit."""
+    objective, batch = case.perturbed(), case.batch("critic", 4)
+    critic = cast(TextCritic, objective.players["critic"].net.eval())
+    ids_NT, length = batch.tokens_NT[:, 1:], batch.there_NT.shape[1] // 2
+    there_NT = batch.there_NT & (torch.arange(batch.there_NT.shape[1], device=ids_NT.device) < max(length, 1))
+    y_N = batch.y_N if critic.classes else None
+    others_NT = torch.where(there_NT, ids_NT, (ids_NT + 1) % critic.tokens)
+    with torch.no_grad():
+        (whole_N, each_NT), (other_N, others) = critic(ids_NT, there_NT, y_N), critic(others_NT, there_NT, y_N)
+    apart = max((whole_N - other_N).abs().max().item(), ((each_NT - others) * there_NT).abs().max().item())
+    return found(apart < 1e-4, f"logits apart by {apart:.1e}", "below 0.0001", "padding that is looked at: a mask left out")
+
+
+@check(fast=True, needs=contested)
+def opponent_apart(case: Case) -> Finding:
+    """What the critic or the mediator learns from does not train the writer, nor the writer's loss them."""
+    objective, sizes = case.perturbed(), {}
+    objective.turns(1.0)
+    for mine, other in ((objective.opponent, "writer"), ("writer", objective.opponent)):
+        loss, _ = case.loss(objective, mine, case.batch(mine))
+        slopes = torch.autograd.grad(loss, list(objective.players[other].net.parameters()), allow_unused=True)
+        sizes[mine] = sum(s.square().sum().item() for s in slopes if s is not None) ** 0.5
+    if objective.path == "gumbel":  # its gradient goes through the critic; the engine takes the writer's own part alone
+        sizes.pop("writer")
+    words = ", ".join(f"{name}'s loss {size:.1e}" for name, size in sizes.items())
+    return found(not any(sizes.values()), words, "0", "texts or judgements that keep their graph")
 
 
 def marks(texts: Texts) -> list[str]:

@@ -38,7 +38,7 @@ def write(
         dropout: share that is dropped in training; for little text and long runs
         batch: texts per step; without, 32 (tiny: 8, base: 256), or as many as the memory that is free can hold
         rate: peak learning rate
-        gan: what the last 40 % of the steps are: policy gradients or relaxed choices against a critic, or cot, with a mediator
+        gan: what the last quarter of the steps is: policy gradients or relaxed choices against a critic, or cot, a mediator
         seed: of everything that is random
     """
     numbers = {"tiny": (32, 1, 2, 8, 60), "small": (128, 4, 4, 32, 3_000), "base": (512, 8, 8, 256, 20_000)}
@@ -56,5 +56,5 @@ def write(
         return Recipe(train, Language(made, train.vocabulary, **words), batch, schedule=one_cycle, **rest)
     judge = {"width": width // 2, "heads": heads, "context": train.context, "classes": len(train.classes), "dropout": 0.1}
     critic = None if gan == "cot" else TextCritic(kinds, **judge)
-    contest = TextGan(made, train.vocabulary, critic=critic, path=gan, warm=0.6, **words)
-    return Recipe(train, contest, batch, schedule=two_acts(0.6), **rest)
+    contest = TextGan(made, train.vocabulary, critic=critic, path=gan, warm=0.75, **words)
+    return Recipe(train, contest, batch, schedule=two_acts(0.75), **rest)
