@@ -27,11 +27,11 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from gannet.evaluation.texts import BLEUS, MODELS, drawn
+from gannet.evaluation.texts import BLEUS, FULL_AT, MODELS, drawn
 from gannet.files import save_picture, write_json, write_text
 
 Point = dict[str, float]
-SHOWN = (0.7, 0.85, 1.0)  # temperatures of the tables, as far as a curve has them
+SHOWN = {"curves": (0.7, 0.9, 1.1), "judged": FULL_AT}  # temperatures of the tables
 
 
 def gannet(*words: object) -> str:
@@ -96,16 +96,16 @@ def series(found: dict[str, list[dict[str, Any]]], key: str) -> dict[str, list[l
 def table(found: dict[str, list[dict[str, Any]]]) -> str:
     """All of it in Markdown: the curves at a few temperatures, and the gaps."""
     bleus, models = series(found, "curves"), series(found, "judged")
-    heads = [f"{words} at {t:g}" for words in ("BLEU-5 / self-BLEU-5", "LM / reverse LM") for t in SHOWN]
+    pairs = (("BLEU-5 / self-BLEU-5", "curves"), ("LM / reverse LM", "judged"))
+    heads = [f"{words} at {t:g}" for words, key in pairs for t in SHOWN[key]]
     lines = ["| writer | seeds | nats per token | " + " | ".join(heads) + " |", "| --- " * (3 + len(heads)) + "|"]
     for name in bleus:
         path, warmed = name.split(", ")[0], "warmed" in name
         nats = [r["warmed_nats_per_token"] if warmed else r["scores"]["nats_per_token"]["value"] for r in found[path]]
         cells = []
-        for curves, (x, y) in ((bleus[name], ("bleu5", "self_bleu5")), (models[name], ("lm", "reverse_lm"))):
+        for curves, key, x, y in ((bleus[name], "curves", "bleu5", "self_bleu5"), (models[name], "judged", "lm", "reverse_lm")):
             at = {point["temperature"]: point for point in banded(curves)}
-            told = [at.get(t) for t in SHOWN]
-            cells += ["–" if p is None else f"{p[x]:.3f} / {p[y]:.3f} ± {p[f'{y}_spread']:.3f}" for p in told]
+            cells += [f"{at[t][x]:.3f} / {at[t][y]:.3f} ± {at[t][f'{y}_spread']:.3f}" for t in SHOWN[key]]
         spread = f" ± {statistics.stdev(nats):.3f}" if len(nats) > 1 else ""
         lines.append(f"| {name} | {len(nats)} | {statistics.mean(nats):.3f}{spread} | " + " | ".join(cells) + " |")
     real = next(iter(found.values()))[0]

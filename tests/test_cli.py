@@ -142,12 +142,16 @@ def test_eject_writes_once(capsys: pytest.CaptureFixture[str]) -> None:
 def test_list_and_data_list(capsys: pytest.CaptureFixture[str]) -> None:
     found = json.loads(call(capsys, "list", "--json")[1])
     assert [one["name"] for one in found["recipes"]] == [
+        "atari",
         "classify",
         "dcgan",
         "detect",
         "digits",
+        "drive",
         "faces",
         "images",
+        "imitate",
+        "play",
         "r3gan",
         "stacked",
         "tutorial",

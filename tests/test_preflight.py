@@ -35,6 +35,7 @@ BASES = [
     "classify",
     "detect",
     "write",
+    "play",
     "classifier",
     *healthy.CONTESTS,
     *healthy.PATHS,
@@ -187,6 +188,7 @@ def test_the_command_prints_a_table_and_keeps_it(gannet: Command, apart: Path) -
     assert lines[0].split() == ["check", "verdict", "measured", "expected", "seconds"]
     others = {"augmentation", "boxes", "boxes-fit", "causality", "foretelling", "repeated-texts", "leaked-text"}
     others |= {"noise-of-texts", "behind-the-end", "opponent-apart"}
+    others |= {"repeats", "random-baseline", "observations", "frame-order", "first-ratio", "targets", "known-values"}
     names = {check.name for check in preflight.CHECKS} - others  # this recipe has neither boxes nor texts
     assert names <= {line.split()[0] for line in lines if line}
     record = json.loads((apart / "looked" / "preflight.json").read_text())

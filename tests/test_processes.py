@@ -48,8 +48,8 @@ def free_port() -> str:
         return str(probe.getsockname()[1])
 
 
-def launch(name: str, processes: int, penalty: str) -> list[dict]:
-    Path("train.py").write_text(SCRIPT)
+def launch(name: str, processes: int, penalty: str = "", script: str = SCRIPT) -> list[dict]:
+    Path("train.py").write_text(script)
     settings = {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
     command = [sys.executable]
     if processes > 1:
@@ -67,6 +67,40 @@ def test_two_processes_give_the_weights_of_one(penalty: str) -> None:
     for name, tensor in one["weights"].items():
         assert torch.equal(first["weights"][name], second["weights"][name]), name
         assert torch.allclose(first["weights"][name], tensor, rtol=0, atol=1e-5), name
+
+
+PLAYED = """
+import sys
+import torch
+from gannet.data import play
+from gannet.nets.agents import Agent
+from gannet.objectives.ppo import PPO
+from gannet.recipe import constant
+from gannet.training import loop
+from gannet.training.engine import Engine
+
+torch.manual_seed(0)
+game = play.load("CartPole-v1", environments=4, steps=8, epochs=2, minibatches=2, restart=2)
+
+def make(net, lr):
+    return torch.optim.SGD(net.parameters(), lr=lr)
+
+objective = PPO(Agent(game.seen, game.actions, None, "dense", 8), game, rate=0.05, make=make)
+engine = Engine(cpu=True)
+engine.prepare(objective)
+loop.fit(objective, game, engine, batch=32, steps=5, schedule=constant, seed=0)
+weights = objective.net.state_dict() | {"past": objective.past.did_RE.float(), "lately": objective.lately_K2.sum(0)}
+torch.save({"weights": weights, "world": engine.world}, f"{sys.argv[1]}-{engine.rank}.pt")
+"""
+
+
+def test_two_processes_play_what_one_would() -> None:
+    pytest.importorskip("gymnasium")
+    one, (first, second) = launch("one", 1, script=PLAYED)[0], launch("two", 2, script=PLAYED)
+    assert (one["world"], first["world"], second["world"]) == (1, 2, 2)
+    for name, tensor in one["weights"].items():
+        assert torch.equal(first["weights"][name], second["weights"][name]), name
+        assert torch.allclose(first["weights"][name], tensor, rtol=1e-5, atol=1e-5), name
 
 
 def on_two(*words: str) -> subprocess.CompletedProcess[str]:

@@ -80,7 +80,7 @@ def test_unknown_recipe_offers_the_nearest() -> None:
 @pytest.mark.parametrize("card", recipe.available(), ids=lambda card: card.name)
 def test_shipped_recipes_are_one_documented_screen(card: recipe.Card) -> None:
     assert len(card.path.read_text().splitlines()) <= 60
-    assert card.arm in ("images", "text")
+    assert card.arm in ("images", "text", "play")
     assert all(flag.help for flag in card.flags)
     assert {"size", "data", "rate", "seed"} <= {flag.name for flag in card.flags}
     assert recipe.resolve(card, {"rate": 1})["rate"] == 1.0

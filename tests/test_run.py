@@ -29,9 +29,9 @@ from gannet.rng import Rng
 from gannet.training import loop
 from gannet.training.engine import Engine
 
-RECIPES = [card.name for card in recipe.available()]
+RECIPES = [card.name for card in recipe.available() if card.name != "atari"]  # see test_atari.py
 WORDS = ("--size", "tiny", "--data", "bars")
-TOYS = {"write": "sums"}  # made data of each recipe, where it is not bars
+TOYS = {"write": "sums", "play": "CartPole-v1"}  # made data of each recipe, where it is not bars
 
 
 def toy_words(name: str) -> tuple[str, ...]:
@@ -129,7 +129,9 @@ def test_killed_resumed_and_loaded_in_fresh_processes(name: str, gannet: Command
     assert_equal("killed", "whole")
     assert Path("killed/best.safetensors").read_bytes() == Path("whole/best.safetensors").read_bytes()
     lines = [json.loads(line) for line in Path("killed/metrics.jsonl").read_text().splitlines()]
-    steps = [line["step"] for line in lines if not {"fid_2k", "kl_10k", "loss_watched", "eer_watched"} & line.keys()]
+    steps = [
+        line["step"] for line in lines if not {"fid_2k", "kl_10k", "loss_watched", "eer_watched", "minus_return"} & line.keys()
+    ]
     assert steps == sorted(set(steps))  # what the kill left behind was dropped, nothing is there twice
     assert steps[-1] == 200
 
@@ -138,7 +140,7 @@ def test_killed_resumed_and_loaded_in_fresh_processes(name: str, gannet: Command
         told = gannet("predict", "killed", "x.png", "--json", GANNET_HOME="/nonexistent/cache").stdout
         assert json.loads(told) == run.load("whole").predict(["x.png"])
         return
-    if name == "faces":
+    if name in ("faces", "play"):
         assert run.load("killed").digest() == run.load("whole").digest()  # of the bars nothing is opened: the cache is empty
         return
     if name == "write":

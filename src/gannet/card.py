@@ -43,9 +43,20 @@ beside it are from while it learnt.""",
     "`gannet evaluate` says how often.",
 }
 
+PLAYS = {
+    "picture": """What it does: `gannet sample` with this folder plays an episode into a film.""",
+    "use": 'decision = gannet.load("PATH OF THIS FOLDER").objective.decide(seen)  # observations (E, ...): what to do, and why',
+    "limits": "It plays this environment with these settings, and was judged on episodes of it alone: a simulator is no road.",
+}
+
 
 def amount(facts: dict[str, Any]) -> str:
     """How much a training set holds, in a few words."""
+    if facts.get("kind") == "play":
+        act = f"{facts['actions']} actions" if facts["box"] is None else f"{facts['box']} continuous action(s)"
+        return f"sees {'×'.join(map(str, facts['shape']))}, {act}, {facts['played']['environments']} side by side"
+    if facts.get("kind") == "episodes":
+        return f"{facts['items']:,} steps of {facts['episodes']} recorded episodes"
     if facts.get("kind") == "text":
         return f"{facts['items']:,} texts, {facts['tokens']:,} tokens of {len(facts['vocabulary']['tokens']):,} kinds"
     return f"{facts['items']:,} pictures, {facts['pixels']} pixels"
@@ -53,6 +64,8 @@ def amount(facts: dict[str, Any]) -> str:
 
 def _data(facts: dict[str, Any]) -> str:
     """What a training set is, in a sentence."""
+    if facts.get("kind") == "play":
+        return amount(facts)
     if facts.get("kind") == "text":
         return f"{amount(facts)}, read {facts['context']} at a time"
     return f"{facts['items']:,} pictures of {facts['pixels']}×{facts['pixels']} pixels,\n{facts['channels']} channel(s)"
@@ -67,9 +80,10 @@ def write(record: dict[str, Any], evaluation: dict[str, Any] | None = None, pref
         preflight: preflight.json, where there is one
     """
     facts = next(iter(record["data"].values()))
-    of = "texts" if facts.get("kind") == "text" else "pictures"
+    of = {"text": "texts", "play": "steps"}.get(facts.get("kind", ""), "pictures")
     drawer = WRITES if of == "texts" else DRAWS
-    kind = drawer if record.get("draws", True) else _told(record["trained"])
+    kind = PLAYS if of == "steps" else drawer if record.get("draws", True) else _told(record["trained"])
+    frames = f" ({facts['frames'] * record['examples']:,} frames)" if facts.get("frames", 1) > 1 else ""
     trained = record["trained"]
     arguments = "\n".join(f"| {key} | {value} |" for key, value in record["arguments"].items())
     sizes = ", ".join(f"{name} {number:,}" for name, number in record["parameters"].items())
@@ -83,7 +97,7 @@ def write(record: dict[str, Any], evaluation: dict[str, Any] | None = None, pref
 | | |
 | --- | --- |
 | command | `{record["command"]}` |
-| trained | {record["steps"]:,} steps of {record["batch"]}: {record["examples"]:,} {of} |
+| trained | {record["steps"]:,} steps of {record["batch"]}: {record["examples"]:,} {of}{frames} |
 | took | {trained["seconds"] / 60:.1f} minutes, {drawn:,.0f} {of}/s |
 | machine | {record["machine"]}, {record["processes"]} process(es), {record["precision"]} |
 | parameters | {sizes} |
@@ -147,9 +161,9 @@ def _scores(evaluation: dict[str, Any] | None) -> str:
     if evaluation is None:
         return "Not measured yet: `gannet evaluate` with this folder measures them and writes them here.\n"
     rows = "\n".join("| " + " | ".join(row) + " |" for row in rows_of(evaluation))
-    mine, other = columns(evaluation)
-    return f"""| score | {mine} | {other} | better | n | |
-| --- | --- | --- | --- | --- | --- |
+    heads = columns(evaluation)
+    return f"""| score | {" | ".join(heads)} | better | n | |
+| --- |{" --- |" * len(heads)} --- | --- | --- |
 {rows}
 
 {about(evaluation)}
@@ -169,10 +183,9 @@ def _classes(evaluation: dict[str, Any]) -> str:
     return "\n".join(["", head, "|" + " --- |" * len(rows[0]), *rest, ""])
 
 
-def columns(evaluation: dict[str, Any]) -> tuple[str, str]:
-    """What a score's value and the number beside it are of."""
-    mine, other = evaluation.get("columns", ("drawn", "real"))
-    return mine, other
+def columns(evaluation: dict[str, Any]) -> tuple[str, ...]:
+    """What a score's value and the numbers beside it are of."""
+    return tuple(evaluation.get("columns", ("drawn", "real")))
 
 
 def classes_of(evaluation: dict[str, Any]) -> list[list[str]]:
@@ -191,12 +204,15 @@ def classes_of(evaluation: dict[str, Any]) -> list[list[str]]:
 
 
 def rows_of(evaluation: dict[str, Any]) -> list[list[str]]:
-    """Name, drawn, real, better, n, meaning: a row for each score, as text."""
+    """Name, drawn, real (and what else stands beside), better, n, meaning: a row for each score, as text."""
     rows = []
     for name, score in evaluation["scores"].items():
         spread = "" if score["spread"] is None else f" ± {score['spread']:.4f}"
+        if score.get("interval"):
+            spread = " [{:.4f}, {:.4f}]".format(*score["interval"])
+        beside = [f"{value:.4f}" for value in (score["floor"], *score.get("also", ()))]
         better = {"floor": "as real"}.get(score["better"], score["better"])
-        cells = [name, f"{score['value']:.4f}{spread}", f"{score['floor']:.4f}", better, f"{score['n']:,}", score["meaning"]]
+        cells = [name, f"{score['value']:.4f}{spread}", *beside, better, f"{score['n']:,}", score["meaning"]]
         rows.append(cells)
     return rows
 

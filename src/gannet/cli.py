@@ -231,7 +231,7 @@ def _args(function: Callable[..., Any]) -> str:
 
 
 def sample(words: list[str]) -> None:
-    """draw from a run: PNGs, a film from noise to noise, what is most like a given picture; or texts, as they are written"""
+    """draw from a run: pictures, a film, what is most like a given one; texts, as they are written; episodes, as films"""
     import tyro
 
     def flags(
@@ -249,6 +249,8 @@ def sample(words: list[str]) -> None:
         temperature: float = 1.0,
         top_p: float = 1.0,
         length: int | None = None,
+        greedy: bool = False,
+        record: bool = False,
         weights: Literal["last", "best"] = "last",
         trust: bool = False,
     ) -> None:
@@ -256,8 +258,9 @@ def sample(words: list[str]) -> None:
 
         Args:
             run: the run folder
-            n: how many; without, 64 pictures or one text
-            out: folder to write into; otherwise RUN/drawn; texts are printed, and written into files where --out is given
+            n: how many; without, 64 pictures, one text or one episode
+            out: folder to write into; otherwise RUN/drawn, of episodes RUN/played; texts are printed, and written into files
+                where --out is given
             seed: of the noise; picture k is the same whatever n is
             label: one class, by name or number, of a run that learnt classes
             truncation: what noise is multiplied by: below 1, pictures are more usual and more alike
@@ -269,8 +272,10 @@ def sample(words: list[str]) -> None:
             temperature: of texts: below 1 the likely is likelier still; at 0 nothing is left to chance
             top_p: of texts: only the likeliest tokens that together have this chance
             length: of texts: tokens of each at most; otherwise as long as texts of its kind are
+            greedy: of an agent: its likeliest action is taken always, instead of being drawn
+            record: of an agent: also episode-00000.npz …, what was seen and done, to be imitated
             weights: last, or best by the score that was watched while training
-            trust: run the folder's own recipe.py, where the run was made by somebody's own recipe
+            trust: run the folder's own recipe.py, or an environment of somebody's own that it names
         """
 
     given = parse(flags, "gannet sample", words)
@@ -289,7 +294,11 @@ def sample(words: list[str]) -> None:
     from gannet.run import load
 
     loaded = load(given["run"], weights=given["weights"], trust=given["trust"])
-    _check_kind(given, hasattr(loaded.objective, "write"))
+    kind = "plays" if hasattr(loaded.objective, "decide") else "writes" if hasattr(loaded.objective, "write") else "draws"
+    _check_kind(given, kind)
+    if kind == "plays":
+        _play(loaded, given)
+        return
     if hasattr(loaded.objective, "write"):
         wishes = {key: given[key] for key in ("seed", "label", "temperature", "top_p", "length")}
         wishes["prompt"] = sampling.prompt_from(given["prompt"], given["prompt_file"])
@@ -312,16 +321,37 @@ def sample(words: list[str]) -> None:
         print(f"{folder}/grid.png")
 
 
-#: Flags of `sample` that only pictures have, and only texts; with what they are when nobody gives them.
-OF_PICTURES = {"truncation": 1.0, "best_of": 1, "film": None, "like": None}
-OF_TEXTS = {"prompt": None, "prompt_file": None, "temperature": 1.0, "top_p": 1.0, "length": None}
+def _play(loaded: Any, given: dict[str, Any]) -> None:
+    """`gannet sample` of an agent."""
+    from gannet import episodes
+
+    folder = Path(given["out"] or loaded.folder / "played")
+    words = {key: given[key] for key in ("seed", "greedy", "record")}
+    for one in episodes.play_into(loaded, folder, 1 if given["n"] is None else given["n"], **words):
+        if one.blind:
+            print(f"episode {one.number} is played without a film: {one.blind}", file=sys.stderr)
+        end = "" if one.terminated else ", then cut off"
+        print(f"episode {one.number}: return {one.returns:g} in {one.length} steps{end}", flush=True)
+        print("".join(f"{path}\n" for path in one.files), end="", flush=True)
 
 
-def _check_kind(given: dict[str, Any], writes: bool) -> None:
-    """One line for a flag of pictures where texts are written, and the other way round."""
-    for name, usual in (OF_PICTURES if writes else OF_TEXTS).items():
+#: Flags of `sample` that only some runs have, by what these do; with what they are when nobody gives them.
+FLAGS: dict[str, dict[str, Any]] = {
+    "draws": {"truncation": 1.0, "best_of": 1, "film": None, "like": None},
+    "writes": {"prompt": None, "prompt_file": None, "temperature": 1.0, "top_p": 1.0, "length": None},
+    "plays": {"greedy": False, "record": False},
+}
+
+
+def _check_kind(given: dict[str, Any], kind: str) -> None:
+    """One line for a flag of what this run does not do: of pictures where texts are written, and so on."""
+    does = {"draws": "draws pictures", "writes": "writes texts", "plays": "plays"}[kind]
+    foreign = {name: usual for other, flags in FLAGS.items() if other != kind for name, usual in flags.items()}
+    if kind == "plays":
+        foreign["label"] = None
+    for name, usual in foreign.items():
         if given[name] != usual:
-            flag, does = f"--{name.replace('_', '-')}", "writes texts" if writes else "draws pictures"
+            flag = "--class" if name == "label" else f"--{name.replace('_', '-')}"
             raise Wrong(f"this run {does}, and {flag} means nothing to it", got=given[name], try_=f"without {flag}", usage=True)
 
 
@@ -430,23 +460,26 @@ def explain(words: list[str]) -> None:
 
     def flags(
         run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")],
-        file: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="FILE")],
+        file: Annotated[tyro.conf.Positional[str | None], tyro.conf.arg(metavar="FILE")] = None,
         label: Annotated[str | None, tyro.conf.arg(name="class")] = None,
         method: Literal["all", "saliency", "integrated", "gradcam", "hirescam", "guided"] = "all",
         stage: str | None = None,
         box: int | None = None,
         beside: str | None = None,
+        seed: int = 0,
         out: str | None = None,
         json: bool = False,
         weights: Literal["last", "best"] = "last",
         trust: bool = False,
         offline: bool = False,
     ) -> None:
-        """Explain what a run says of a picture, class, box, likeness or critic's logit; writes explain.png and explain.json.
+        """Explain what a run says of a picture, class, box, likeness or critic's logit, or what an agent does.
+
+        Writes explain.png and explain.json.
 
         Args:
             run: the run folder
-            file: a picture; the middle square of it is looked at
+            file: a picture; the middle square of it is looked at. Of an agent none: it plays an episode
             label: the class whose score is explained, by name or number; otherwise what the net takes the picture
                 for; a critic that has learnt classes must be told one
             method: all is saliency, integrated, and gradcam, of a detector hirescam; guided draws edges whatever the net
@@ -454,6 +487,7 @@ def explain(words: list[str]) -> None:
             stage: of Grad-CAM, as in --stage 'stage 2'; otherwise the last
             beside: of faces: the picture that this one is compared with
             box: of a detector: which of the things that it sees, or sees of that class; 0, the surest, otherwise
+            seed: of random orders; of an agent also which episode
             out: folder to write into; otherwise RUN/explained
             json: print explain.json
             weights: last, or best by the score that was watched while training
@@ -468,6 +502,11 @@ def explain(words: list[str]) -> None:
 
     loaded = load(given.pop("run"), weights=given.pop("weights"), trust=given["trust"])
     folder, as_json = Path(given.pop("out", None) or loaded.folder / "explained"), given.pop("json")
+    if hasattr(loaded.objective, "decide"):
+        _explain_agent(loaded, given, folder, as_json)
+        return
+    if given["file"] is None:
+        raise Wrong("there is no picture to explain", try_="gannet explain RUN photo.png", usage=True)
     report = explain_into(loaded, given.pop("file"), folder, **given)
     if as_json:
         print(json.dumps(report, indent=2))
@@ -495,6 +534,30 @@ def explain(words: list[str]) -> None:
         print(f"Nearest: {said}; the median one: {near['median']:.2f} ({near['among']}).")
 
 
+def _explain_agent(loaded: Any, given: dict[str, Any], folder: Path, as_json: bool) -> None:
+    """`gannet explain` of an agent: what some steps of an episode rest on."""
+    from gannet.explain import explain_agent_into
+
+    for name in ("file", "label", "box", "beside"):
+        if given[name] is not None:
+            flag = {"file": "a picture", "label": "--class"}.get(name, f"--{name}")
+            what = f"this run plays, and {flag} means nothing to it"
+            raise Wrong(what, got=given[name], try_="gannet explain RUN", usage=True)
+    report = explain_agent_into(loaded, folder, **{key: given[key] for key in ("method", "stage", "seed")})
+    if as_json:
+        print(json.dumps(report, indent=2))
+        return
+    print(f"{folder}/explain.png\nan episode of {report['length']} steps, return {report['returns']:g}; {report['of']}")
+    for one in report["steps"]:
+        chance = f" ({one['chance']:.0%})" if "chance" in one else ""
+        most = f", mostly for inputs {', '.join(map(str, one['largest']))}" if "largest" in one else ""
+        print(f"step {one['step']}: {one['action']}{chance}, value {one['value']:.3f}{most}")
+    if "mean" in report:
+        rows = [["", "deletion", "insertion"]]
+        rows += [[name, f"{one['deletion']:.3f}", f"{one['insertion']:.3f}"] for name, one in report["mean"].items()]
+        print(_aligned(rows) + f"\nMean areas {report['areas']}.")
+
+
 def evaluate(words: list[str]) -> None:
     """score a run, each score beside what real pictures get"""
     import tyro
@@ -505,6 +568,8 @@ def evaluate(words: list[str]) -> None:
         features: Literal["auto", "digits", "random", "inception", "dinov2"] = "auto",
         full: bool = False,
         seed: int = 0,
+        greedy: bool = False,
+        episodes: int | None = None,
         json: bool = False,
         offline: bool = False,
         trust: bool = False,
@@ -516,10 +581,12 @@ def evaluate(words: list[str]) -> None:
             weights: last, or best by the score that was watched while training
             features: auto is the digit classifier for mnist and a fixed random net for everything else
             full: also train a classifier on drawn pictures and test it on real ones; of texts, two LM scores (minutes)
-            seed: of the first of three drawings
+            seed: of the first of three drawings; of an agent: other held-out episodes
+            greedy: of an agent: its likeliest action is taken always, instead of being drawn
+            episodes: of an agent: how many are played; otherwise what its recipe says, mostly 100
             json: print evaluation.json instead of the table
             offline: never touch the network
-            trust: run the folder's own recipe.py, where the run was made by somebody's own recipe
+            trust: run the folder's own recipe.py, or an environment of somebody's own that it names
         """
 
     given = parse(flags, "gannet evaluate", words)

@@ -1,6 +1,7 @@
 """Why does a net say what it says of a picture? Heat maps of where, and the training pictures that it takes for the like.
 
-Of classes, of boxes that a detector sees, of the likeness of two faces, and of what a GAN's critic thinks real.
+Of classes, of boxes that a detector sees, of the likeness of two faces, of what a GAN's critic thinks real; and of what an
+agent does, which may see pixels, or numbers.
 
     target = of_net(run.nets["classifier"])            # or Target(score, stages) of anything that gives a picture a number
     heat = maps(target, x_NCHW, y_N, "gradcam")        # (N, H, W)
@@ -32,6 +33,7 @@ from gannet.data import images
 from gannet.data.pictures import fitted, prepared
 from gannet.errors import Wrong
 from gannet.evaluation import explanations
+from gannet.evaluation import play as playing
 from gannet.evaluation.boxes import USUAL
 from gannet.evaluation.explanations import EMPTY, pointing
 from gannet.files import check_ours, save_picture, write_json
@@ -112,6 +114,48 @@ def of_pair(net: Embedder, other_1CHW: torch.Tensor) -> Target:
         return (F.normalize(net(x_NCHW).float()) * other_1D).sum(1)
 
     return Target(score, stages(net.trunk), net.trunk.spare)
+
+
+def of_agent(net: nn.Module, choice: bool, seen_1CHW: torch.Tensor | None = None) -> Target:
+    """An agent's log-probability of an action, where it chooses; else the mean of a number of its action.
+
+    Args:
+        net: observations -> (policy (N, A), value (N,)); pixels in [0, 1] where it sees pixels
+        choice: it chooses among actions; otherwise in the class's place stands the number of the number
+        seen_1CHW: where it sees pixels, some of them in [-1, 1], by which its stages are found; None for vectors, which
+            the target takes as they are
+    """
+
+    def score(x_N: torch.Tensor, y_N: torch.Tensor | None) -> torch.Tensor:
+        if y_N is None:
+            raise ValueError("which action? y_N is None")
+        policy_NA = net(x_N if seen_1CHW is None else (x_N + 1) / 2)[0].float()
+        return (policy_NA.log_softmax(1) if choice else policy_NA).gather(1, y_N[:, None])[:, 0]
+
+    return Target(score, {} if seen_1CHW is None else places(net, (seen_1CHW + 1) / 2))
+
+
+@torch.no_grad()
+def places(net: nn.Module, x_NCHW: torch.Tensor) -> dict[str, nn.Module]:
+    """The last module at each size that keeps pixels' places, first to last, of any net: found by running it once.
+
+    Only modules that nothing else stands round at their size, so that a residual block is looked at behind its sum.
+    """
+    met: dict[tuple[int, ...], nn.Module] = {}
+
+    def note(module: nn.Module, inputs: Any, output: Any) -> None:
+        if isinstance(output, torch.Tensor) and output.ndim == 4 and min(output.shape[2:]) > 1:
+            size = tuple(output.shape[2:])
+            met.pop(size, None)
+            met[size] = module  # an outer module comes to its end after all that stand in it
+
+    handles = [module.register_forward_hook(note) for module in net.modules()]
+    try:
+        net(x_NCHW)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return {f"stage {i + 1}": module for i, module in enumerate(met.values())}
 
 
 def stages(net: nn.Module) -> dict[str, nn.Module]:
@@ -529,6 +573,190 @@ def _explain_box(
     return _Found(report, bytes_CHW[None], made, none, [], ends)
 
 
+# --------------------------------------------------------------------------------------------------------- of an agent
+
+
+@dataclass(frozen=True)
+class _Step:
+    """A step of an episode that is to be explained."""
+
+    step: int
+    seen_1: torch.Tensor  # the observation (1, ...)
+    did: torch.Tensor  # (), or (A,)
+    decision: Any
+
+
+def explain_agent_into(
+    run: Run, folder: str | Path, *, method: str = "all", stage: str | None = None, seed: int = 0, steps: int = 4
+) -> dict[str, Any]:
+    """Write explain.png and explain.json: what an agent's actions rest on in some steps of an episode, evenly over it.
+
+    Of pixels maps as of any picture, all stacked frames together. Of vectors integrated gradients of each input, from the mean
+    observation of the episode: why this and not what it would do on average.
+
+    Args:
+        run: of an agent
+        folder: to write into
+        method: of pixels: one of METHODS, or all, as in `measure`
+        stage: of pixels: Grad-CAM's
+        seed: of the episode, and of random orders
+        steps: that are explained
+
+    Returns:
+        explain.json.
+
+    Raises:
+        Wrong: for a run that does not play, an unknown method or stage, and where captum is missing.
+    """
+    captum()
+    objective = run.agent()
+    check_ours(Path(folder), NOTE)
+    play, net = objective.play, run.nets["agent"]
+    if not play.bytes and method not in ("all", "integrated"):
+        raise Wrong("of vectors there are integrated gradients alone", got=method, try_="--method integrated", usage=True)
+    some, returns, length, mean_1 = _episode(objective, seed, steps)
+    device, choice = next(net.parameters()).device, play.box is None
+    seen = [images.to_float(one.seen_1) if play.bytes else one.seen_1 for one in some]
+    target = of_agent(net, choice, seen[0].to(device) if play.bytes else None)
+    if play.bytes:
+        _check(target, method, stage)
+    elif stage is not None:
+        raise Wrong("of vectors there are no stages", got=f"--stage {stage}", try_="without --stage", usage=True)
+    names = play.meanings or [str(a) for a in range(play.actions or play.box)]
+    told, shown = [], []
+    for one, x in zip(some, seen, strict=True):
+        # Of several numbers the one that is furthest from doing nothing.
+        which = int(one.did) if choice else int(one.did.abs().argmax())
+        said: dict[str, Any] = {"step": one.step, "action": names[which], "value": float(one.decision.value_E[0])}
+        if choice and one.decision.p_EA is not None:
+            said["chance"] = float(one.decision.p_EA[0, which])
+        x_1, y_1 = x.to(device), torch.tensor([which], device=device)
+        if play.bytes:
+            measured, made = measure(target, x_1, y_1, method, chance=_chance(target, y_1, choice), stage=stage, seed=seed)
+            told.append(said | measured)
+            shown.append(made)
+        else:
+            found_D, gap = _inputs(target, x_1, mean_1.to(device), y_1)
+            size = found_D.abs().argsort(descending=True)[:3].tolist()
+            told.append(said | {"inputs": x.flatten().tolist(), "integrated": found_D.tolist(), "gap": gap, "largest": size})
+    report: dict[str, Any] = {"run": str(run.folder), "step": run.step, "seed": seed, "returns": returns, "length": length}
+    report |= {
+        "of": "the log-probability of the action that was taken" if choice else "the mean of the largest number of the action"
+    }
+    if play.bytes:
+        ways = {name: [one["maps"][name] for one in told] for name in told[0]["maps"]}
+        ways |= {name: [_plain(one["floors"][name]) for one in told] for name in told[0]["floors"]}
+        report["mean"] = {
+            name: {way: float(np.mean([one[way] for one in every])) for way in ("deletion", "insertion")}
+            for name, every in ways.items()
+        }
+        report["areas"] = (
+            f"under the {'chance of the action' if choice else 'number'} while pixels go (deletion: lower) or come "
+        )
+        report["areas"] += "(insertion: higher)"
+    report["steps"] = told
+    write_json(Path(folder) / NOTE, report)
+    picture = _drawn_maps(some, shown, told) if play.bytes else _drawn_inputs(told)
+    save_picture(picture, Path(folder) / "explain.png")
+    return report
+
+
+def _episode(objective: Any, seed: int, steps: int) -> tuple[list[_Step], float, int, torch.Tensor]:
+    """Steps of an episode, evenly over it; its return, its length, and the mean of what was seen (1, ...)."""
+    play, decisions = objective.play, []
+
+    def choose(seen_E: torch.Tensor, luck: playing.Luck) -> torch.Tensor:
+        decisions[:] = [objective.decide(seen_E)]
+        return playing.drawn_from(decisions[0], luck)
+
+    kept: list[_Step] = []
+    returns, length, stride, sum_1 = 0.0, 0, 1, torch.zeros(())
+    with contextlib.closing(play.open(1, workers=False)) as vector:
+        which = playing.seeds(playing.SHOWN, 1, seed)
+        for now in playing.moments(vector, 1, choose, which, seed=seed, most=play.limit or playing.MOST):
+            if now.step % stride == 0:
+                kept.append(_Step(now.step, now.seen_E, now.did_E[0], decisions[0]))
+                if len(kept) > 64 * steps:  # an episode may be longer than the memory
+                    kept, stride = kept[::2], 2 * stride
+            returns, length, sum_1 = returns + float(now.reward_E[0]), now.step + 1, sum_1 + now.seen_E.float()
+    at = sorted({int((k + 0.5) * len(kept) / steps) for k in range(steps)})
+    return [kept[k] for k in at], returns, length, sum_1 / length
+
+
+def _chance(target: Target, y_1: torch.Tensor, choice: bool) -> explanations.Score | None:
+    """The chance of an action, of any number of pictures."""
+    return (lambda x: target.score(x, y_1.expand(len(x))).exp()) if choice else None
+
+
+def _plain(floor: dict[str, Any]) -> dict[str, float]:
+    """A floor's areas, without their spread."""
+    return {way: one["area"] if isinstance(one, dict) else one for way, one in floor.items()}
+
+
+def _inputs(target: Target, x_1: torch.Tensor, from_1: torch.Tensor, y_1: torch.Tensor) -> tuple[torch.Tensor, float]:
+    """Integrated gradients of each input (D,), and how far their sum misses the difference of the scores."""
+    method = captum().IntegratedGradients(_forward(target))
+    words: dict[str, Any] = {"baselines": from_1, "n_steps": PATH, "additional_forward_args": (y_1,)}
+    found, gap_1 = method.attribute(x_1, return_convergence_delta=True, **words)
+    return found.detach().float().flatten().cpu(), float(gap_1)
+
+
+def _said(one: dict[str, Any]) -> str:
+    """A step in a few words."""
+    chance = f" {one['chance']:.0%}" if "chance" in one else ""
+    return f"step {one['step']}: {one['action']}{chance}\nvalue {one['value']:.2f}"
+
+
+def _sheet(rows: int, columns: int, size: tuple[float, float]) -> tuple[Any, np.ndarray]:
+    """A figure and its axes (rows, columns)."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(size[0] * columns, size[1] * rows), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.subplots(rows, columns, squeeze=False)
+
+
+def _picture(figure: Any) -> np.ndarray:
+    """What a figure shows (H, W, 3), bytes."""
+    figure.canvas.draw()
+    return np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()
+
+
+def _drawn_maps(some: list[_Step], shown: list[dict[str, torch.Tensor]], told: list[dict[str, Any]]) -> np.ndarray:
+    """A row for each step: the newest frame, and its maps on it, darkened (H, W, 3)."""
+    figure, grid = _sheet(len(some), 1 + len(shown[0]), (2.2, 2.5))
+    for row, one, made, words in zip(grid, some, shown, told, strict=True):
+        newest = one.seen_1[0, -1].numpy()
+        row[0].imshow(newest, cmap="gray", vmin=0, vmax=255)
+        row[0].set_title(_said(words), fontsize=8)
+        for axes, (name, map_HW) in zip(row[1:], made.items(), strict=True):
+            axes.imshow(newest // 2, cmap="gray", vmin=0, vmax=255)
+            _paint(axes, map_HW)
+            numbers = words["maps"][name]
+            axes.set_title(f"{name}\n↓ {numbers['deletion']:.2f}  ↑ {numbers['insertion']:.2f}", fontsize=8)
+        for axes in row:
+            axes.axis("off")
+    return _picture(figure)
+
+
+def _drawn_inputs(told: list[dict[str, Any]], most: int = 24) -> np.ndarray:
+    """A panel for each step: a bar for each input, the largest where there are too many, by its number (H, W, 3)."""
+    figure, grid = _sheet(1, len(told), (2.8, 1.0 + 0.18 * min(len(told[0]["inputs"]), most)))
+    for axes, one in zip(grid[0], told, strict=True):
+        found_D = np.asarray(one["integrated"])
+        which = np.sort(np.argsort(-np.abs(found_D), kind="stable")[:most])
+        colours = [RED if found_D[i] > 0 else BLUE for i in which]
+        axes.barh(range(len(which)), found_D[which], color=colours)
+        axes.set_yticks(range(len(which)), [f"{i}: {one['inputs'][i]:.2f}" for i in which], fontsize=7)
+        axes.invert_yaxis()
+        axes.axvline(0, color="black", linewidth=0.6)
+        axes.tick_params(axis="x", labelsize=7)
+        axes.set_title(_said(one), fontsize=8)
+    figure.supxlabel("integrated gradients from the mean observation; red: for the action, blue: against it", fontsize=7)
+    return _picture(figure)
+
+
 def _nearest(run: Run, target: Target, x_NCHW: torch.Tensor, offline: bool, trust: bool) -> tuple[dict[str, Any], torch.Tensor]:
     """The training pictures nearest to a picture in the net's features, and they themselves as bytes (none, with a reason)."""
     none = x_NCHW[:0].cpu().to(torch.uint8)
@@ -556,6 +784,14 @@ def _nearest(run: Run, target: Target, x_NCHW: torch.Tensor, offline: bool, trus
     return {"examples": examples, "median": float(far_N.median()), "among": about}, pictures[which[order]]
 
 
+def _paint(axes: Any, map_HW: torch.Tensor) -> None:
+    """A map in colour, over what is there: amber, or red and blue where it has signs."""
+    both = bool((map_HW < 0).any())
+    size = (map_HW.abs() / map_HW.abs().max().clamp(min=1e-12)).pow(0.5 if both else 1).numpy()
+    paint = np.where((map_HW.numpy() < 0)[..., None], BLUE, RED if both else AMBER)
+    axes.imshow(np.concatenate([paint, size[..., None]], -1))
+
+
 def drawn(found: _Found) -> np.ndarray:
     """The picture, its maps and the nearest training pictures as one picture (H, W, 3), bytes."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -564,7 +800,7 @@ def drawn(found: _Found) -> np.ndarray:
     report, near = found.report, found.near
     columns, rows = max(1 + len(found.maps), len(near), 2), 2 if near else 1
     figure = Figure(figsize=(1.9 * columns, 2.5 * rows), dpi=100, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
+    FigureCanvasAgg(figure)
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes in grid.flat:
         axes.axis("off")
@@ -585,10 +821,7 @@ def drawn(found: _Found) -> np.ndarray:
     for axes, (name, map_HW) in zip(grid[0, 1:], found.maps.items(), strict=False):
         numbers = report["maps"][name]
         show(axes, found.x_1CHW[0] // 2, f"{name}\n↓ {numbers['deletion']:.2f}  ↑ {numbers['insertion']:.2f}")  # darker
-        both = bool((map_HW < 0).any())
-        size = (map_HW.abs() / map_HW.abs().max().clamp(min=1e-12)).pow(0.5 if both else 1).numpy()
-        paint = np.where((map_HW.numpy() < 0)[..., None], BLUE, RED if both else AMBER)
-        axes.imshow(np.concatenate([paint, size[..., None]], -1))
+        _paint(axes, map_HW)
     for axes, x_CHW, line in zip(grid[-1] if near else (), found.near_NCHW, near, strict=False):
         show(axes, x_CHW, line)
     floor = report["floors"]["random"]
@@ -597,5 +830,4 @@ def drawn(found: _Found) -> np.ndarray:
         "; below: the nearest training pictures" if near and "beside" not in report else ""
     )
     figure.supxlabel(under, fontsize=7)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    return _picture(figure)

@@ -8,7 +8,7 @@ import io
 import json
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -87,3 +87,29 @@ def save_picture(x_HWC: Any, path: Path) -> None:
     buffer = io.BytesIO()
     as_image(x_HWC).save(buffer, format="PNG")
     write_bytes(path, buffer.getvalue())
+
+
+def save_mp4(frames: Iterable[Any], path: Path, per_second: float) -> None:
+    """Frames (H, W, 3) of one size, bytes, as H.264, one after another; sides are cropped to even numbers, as it wants them."""
+    import imageio_ffmpeg
+    import numpy as np
+
+    with beside(path) as part:
+        writer = None
+        try:
+            for frame in frames:
+                high, wide = (side - side % 2 for side in frame.shape[:2])
+                if writer is None:
+                    words: dict[str, Any] = {
+                        "fps": per_second,
+                        "macro_block_size": 1,
+                        "quality": 8,
+                        "ffmpeg_log_level": "error",
+                    }
+                    # The name that it is written under does not say that it is an MP4.
+                    writer = imageio_ffmpeg.write_frames(str(part), (wide, high), output_params=["-f", "mp4"], **words)
+                    writer.send(None)
+                writer.send(np.ascontiguousarray(frame[:high, :wide]))
+        finally:
+            if writer is not None:
+                writer.close()

@@ -67,6 +67,11 @@ def eased(decay: int, *, floor: float = 0.25) -> Callable[[float, int], float]:
     return lambda progress, examples: cosine(examples / decay, warm=0, floor=floor)
 
 
+def falling(progress: float, examples: int = 0, *, floor: float = 0.01) -> float:
+    """The peak learning rate, falling in a straight line to `floor` of it: as agents are trained (Schulman et al. 2017)."""
+    return max(1 - progress, floor)
+
+
 def constant(progress: float, examples: int = 0) -> float:
     """The peak learning rate all the way, as the older papers train."""
     return 1.0

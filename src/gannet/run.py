@@ -16,7 +16,9 @@ from __future__ import annotations
 import contextlib
 import copy
 import hashlib
+import inspect
 import io
+import itertools
 import json
 import math
 import platform
@@ -32,7 +34,7 @@ import typing
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -50,6 +52,9 @@ from gannet.training import checkpoint, guard, loop
 from gannet.training.engine import Engine, bfloat16_pays
 from gannet.training.log import Log, whole_lines
 
+if TYPE_CHECKING:
+    from gannet.evaluation.play import Episode
+
 FRAMES = 48  # pictures in `samples/`, spread evenly over the run
 KEPT = 2  # checkpoints in `resume/`
 SCORED = 16  # times that the cheap score is taken, evenly over the run …
@@ -61,6 +66,10 @@ WEIGHTS = {"last": "model.safetensors", "best": "best.safetensors"}
 
 class Stopped(Wrong):
     """A signal asked the run to stop; everything is saved."""
+
+
+class _Timed(Exception):
+    """Enough steps have been timed."""
 
 
 class Collapsed(Exception):
@@ -87,10 +96,11 @@ class Run:
         record: recipe.json
         objective: players and losses; `nets` are the finished model's
         step: after which the loaded weights were saved
+        trust: code that the folder names may be run: an environment of somebody's own
     """
 
-    def __init__(self, folder: Path, record: dict[str, Any], objective: Any, step: int):
-        self.folder, self.record, self.objective, self.step = folder, record, objective, step
+    def __init__(self, folder: Path, record: dict[str, Any], objective: Any, step: int, trust: bool = False):
+        self.folder, self.record, self.objective, self.step, self.trust = folder, record, objective, step, trust
 
     @property
     def nets(self) -> dict[str, torch.nn.Module]:
@@ -123,6 +133,7 @@ class Run:
         """
         if not hasattr(self.objective, "sample"):
             other = "write(n) of the run" if hasattr(self.objective, "write") else "gannet predict RUN FILES"
+            other = "play(n) of the run" if hasattr(self.objective, "decide") else other
             raise Wrong("this run draws nothing", got=self.record["recipe"], try_=other, usage=True)
         check_number(n)
         check_truncation(truncation)
@@ -182,6 +193,41 @@ class Run:
         self.objective.beginning(prompt)  # says which characters were never seen, before anything is written
         return {"prompt": prompt, "temperature": temperature, "top_p": top_p, "length": length}
 
+    def play(self, n: int = 1, *, seed: int = 0, greedy: bool = False, frames: bool = False) -> list[Episode]:
+        """Play n episodes.
+
+        Args:
+            n: how many; episode k is the same whatever n is
+            seed: of the environments and of the choices
+            greedy: the likeliest action is taken always, instead of being drawn
+            frames: keep what a person would have seen, (T + 1, H, W, 3) bytes of each: slow, and large
+
+        Returns:
+            of each its returns (the sum of its rewards), its length in steps, whether it came to an end, and its frames.
+
+        Raises:
+            Wrong: for a run that does not play, n < 1, an environment that is somebody's own code and not trusted, one that is
+                not installed, and, where frames are asked for, one that cannot draw itself.
+        """
+        from gannet.evaluation import play as playing
+
+        check_number(n)
+        choose, which = playing.agent(self.agent(), greedy), playing.seeds(playing.SHOWN, n, seed)
+        if frames:
+            return [playing.filmed(self.objective.play, choose, one, seed=seed) for one in which]
+        return playing.played(self.objective.play, choose, which, seed=seed)
+
+    def agent(self) -> Any:
+        """The objective of a run that plays.
+
+        Raises:
+            Wrong: where it does not, or its environment is somebody's own code, which the run was not loaded to trust.
+        """
+        if not hasattr(self.objective, "decide"):
+            raise Wrong("this run does not play", got=self.record["recipe"], try_="gannet sample RUN", usage=True)
+        check_own(self.record, self.trust)
+        return self.objective
+
     def predict(self, pictures: telling.Pictures, *, least: float | None = None) -> list[dict[str, Any]]:
         """What a classifier takes pictures for, at the temperature fitted when it was trained; or what a detector sees.
 
@@ -210,6 +256,11 @@ class Run:
         if hasattr(self.objective, "sample"):
             return hashlib.sha256(self.sample(16).tobytes()).hexdigest()
         facts = next(iter(self.record["data"].values()))
+        if hasattr(self.objective, "decide"):
+            seen_E = Rng(0, 0, "digest").integers(256, 16 * math.prod(facts["shape"])).view(16, *facts["shape"])
+            seen_E = seen_E.to(torch.uint8) if facts["bytes"] else seen_E / 64 - 2
+            decided = [part for part in self.objective.decide(seen_E) if part is not None]
+            return hashlib.sha256(b"".join(part.numpy().tobytes() for part in decided)).hexdigest()
         shape = (16, facts["channels"], facts["pixels"], facts["pixels"])
         noise = Rng(0, 0, "digest").integers(256, math.prod(shape)).view(shape).to(torch.uint8)
         if hasattr(self.objective, "boxes"):
@@ -230,6 +281,14 @@ class Run:
         if str(label).isdecimal() and int(label) < len(self.classes):
             return int(label)
         raise Wrong("this run has no such class", got=label, try_=", ".join(self.classes), usage=True)
+
+
+def check_own(record: dict[str, Any], trust: bool) -> None:
+    """One line for an environment that a run folder names as module:class, and that nobody has said to trust."""
+    facts = next(iter(record["data"].values()))
+    if facts.get("kind") == "play" and ":" in facts["name"] and not facts["name"].startswith("gannet.") and not trust:
+        what = "this run's environment is code of somebody's own, and playing it runs that code"
+        raise Wrong(what, got=facts["name"], try_="--trust")
 
 
 def check_number(n: int) -> None:
@@ -273,7 +332,7 @@ def load(folder: str | Path, *, weights: str = "last", trust: bool = False) -> R
     if hasattr(made.objective, "precision"):  # as it was trained, or in full where that would be slow
         fast = record["precision"] == "bfloat16" and bfloat16_pays(torch.device("cpu"))
         made.objective.precision = "bfloat16" if fast else "float32"
-    return Run(folder, record, made.objective, note.get("step", 0))
+    return Run(folder, record, made.objective, note.get("step", 0), trust)
 
 
 def _fill(nets: dict[str, torch.nn.Module], path: Path, record: dict[str, Any]) -> dict[str, Any]:
@@ -307,6 +366,8 @@ def evaluate(
     features: str = "auto",
     full: bool = False,
     seed: int = 0,
+    greedy: bool = False,
+    episodes: int | None = None,
     offline: bool = False,
     trust: bool = False,
 ) -> dict[str, Any]:
@@ -318,8 +379,10 @@ def evaluate(
         features: auto (the digit classifier for mnist, a fixed random net otherwise), digits, random, inception or dinov2
         full: also train a classifier on drawn pictures; of texts, two LM scores (minutes)
         seed: of the first of three drawings
+        greedy: of an agent: its likeliest action is taken always, instead of being drawn
+        episodes: of an agent: how many are played
         offline: never touch the network
-        trust: run the folder's own recipe.py
+        trust: run the folder's own recipe.py, or an environment of somebody's own
 
     Returns:
         evaluation.json.
@@ -329,8 +392,16 @@ def evaluate(
     """
     loaded = load(folder, weights=weights, trust=trust)
     where, record, objective = loaded.folder, loaded.record, loaded.objective
+    more = {"greedy": True} if greedy else {}
+    more |= {} if episodes is None else {"episodes": episodes}
+    if more and not hasattr(objective, "decide"):
+        raise Wrong("this run plays no episodes", got=f"--{next(iter(more))}", try_="no such flag", usage=True)
+    check_own(record, trust)
     with reopened(loaded, offline=offline, trust=trust) as made:
-        scores, closest = made.evaluation.judge(objective, wish=features, full=full, seed=seed)
+        if foreign := more.keys() - inspect.signature(made.evaluation.judge).parameters.keys():
+            what = "this recipe's evaluation has its own way of playing"
+            raise Wrong(what, got=f"--{min(foreign)}", try_="without it", usage=True)
+        scores, closest = made.evaluation.judge(objective, wish=features, full=full, seed=seed, **more)
     report = {"weights": weights, "step": loaded.step, **scores}
     write_json(where / "evaluation.json", report)
     save_picture(closest, where / "samples" / "closest.png")
@@ -645,12 +716,17 @@ def _length(made: recipe.Recipe, engine: Engine, minutes: float | None, steps: i
         return steps or max(1, made.examples // made.batch)
     trial = copy.deepcopy(made.objective)
     settings: dict[str, Any] = {"batch": made.batch, "steps": 10**9, "schedule": made.schedule, "seed": made.seed}
-    loop.fit(trial, made.data, engine, **settings, stop=5)  # the first steps pay for caches and memory
-    spent: list[float] = []
-    while engine.broadcast(sum(spent) < min(4.0, 6 * minutes) or len(spent) < 3):  # all processes stop timing together
-        began, at = time.perf_counter(), 5 + 5 * len(spent)
-        loop.fit(trial, made.data, engine, **settings, start=at, stop=at + 5)
-        spent.append(time.perf_counter() - began)
+    ends: list[float] = []  # of every fifth step; those before the first pay for caches and memory
+
+    def note(step: int, seen: dict[str, float]) -> None:
+        ends.append(time.perf_counter())
+        enough = ends[-1] - ends[0] >= min(4.0, 6 * minutes) and len(ends) > 3
+        if engine.broadcast(enough):  # all processes stop timing together
+            raise _Timed
+
+    with contextlib.suppress(_Timed):
+        loop.fit(trial, made.data, engine, **settings, every=[(5, note)])
+    spent = [later - earlier for earlier, later in itertools.pairwise(ends)]
     began = time.perf_counter()
     if made.show:
         _show(trial, made)
@@ -742,6 +818,8 @@ def _go(where: Path, record: dict[str, Any], made: recipe.Recipe, engine: Engine
         print(f"{where}: {_headline(record, made, start, engine)}", file=sys.stderr)
     while True:
         words = {"steps": record["steps"], "batch": batch, "start": start, "players": players}
+        if hasattr(made.data, "frames"):
+            words |= {"unit": "steps", "frames": made.data.frames}
         log = Log(where / "metrics.jsonl", **words, quiet=not engine.first)
         try:
             with contextlib.closing(log):
@@ -772,7 +850,7 @@ def _go(where: Path, record: dict[str, Any], made: recipe.Recipe, engine: Engine
     if engine.first:
         spent = log.spent()
         record = _finish(where, record, made, log.before + spent)
-        speed = f"{(steps - start) * batch / max(spent, 1e-9):,.0f} examples/s"
+        speed = f"{(steps - start) * batch / max(spent, 1e-9):,.0f} {log.unit}/s"
         took = f"{spent / 60:.1f} min" + (f" and {log.scoring / 60:.1f} min of scoring" if log.scoring else "")
         print(f"{where}: finished {steps} steps, {speed}, {took}{log.scored}", file=sys.stderr)
         if "trend" in record["trained"]:
@@ -1125,4 +1203,6 @@ def _trend(where: Path) -> dict[str, str]:
     if not scored:
         return {}
     name = next(iter(scored[0][1]))
+    if any(found[name] <= 0 for _, found in scored):  # a trend is one of logarithms
+        return {}
     return {"trend": guard.trend([(examples, found[name]) for examples, found in scored[:-1]], name)}

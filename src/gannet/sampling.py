@@ -16,7 +16,7 @@ import torch
 
 from gannet.data import images, pictures
 from gannet.errors import Wrong
-from gannet.files import as_image, check_ours, save_picture, write_json, write_text
+from gannet.files import as_image, check_ours, save_mp4, save_picture, write_json, write_text
 from gannet.run import Run, check_truncation, on_white, save_gif
 
 NOTE = "drawn.json"  # by which a folder of ours is known
@@ -138,27 +138,8 @@ def film_into(
     shown = [on_white(as_image(picture)) for picture in big.permute(0, 2, 3, 1).contiguous().numpy()]
     write_json(folder / NOTE, {"run": str(run.folder), "film": n, "seed": seed, "class": label, "truncation": truncation})
     save_gif(shown, 1000 // PER_SECOND, folder / "film.gif")
-    _mp4([np.asarray(frame.convert("RGB")) for frame in shown], folder / "film.mp4")
+    save_mp4((np.asarray(frame.convert("RGB")) for frame in shown), folder / "film.mp4", PER_SECOND)
     return folder / "film.gif", folder / "film.mp4"
-
-
-def _mp4(frames_HWC: list[np.ndarray], path: Path) -> None:
-    """Frames of one size as H.264, written beside and renamed; sides are cropped to even numbers, as it wants them."""
-    import imageio_ffmpeg
-
-    high, wide = (side - side % 2 for side in frames_HWC[0].shape[:2])
-    part = path.with_name(f".{path.name}.part.mp4")
-    writer = imageio_ffmpeg.write_frames(
-        str(part), (wide, high), fps=PER_SECOND, macro_block_size=1, quality=8, ffmpeg_log_level="error"
-    )
-    try:
-        writer.send(None)
-        for frame in frames_HWC:
-            writer.send(np.ascontiguousarray(frame[:high, :wide]))
-        writer.close()
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 # --------------------------------------------------------------------------------------- the noise behind a picture

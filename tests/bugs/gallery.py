@@ -19,12 +19,14 @@ from torch import nn
 
 from bugs import healthy
 from gannet import preflight
+from gannet.data.games import Corridor
 from gannet.data.images import Batch, Images, to_float
 from gannet.data.text import Texts
 from gannet.nets.sequence import TextCritic
 from gannet.objectives import gan
 from gannet.objectives.classify import Classify
 from gannet.objectives.language import Language
+from gannet.objectives.ppo import PPO
 from gannet.objectives.text_gan import TextGan
 from gannet.recipe import Recipe, constant
 from gannet.rng import Rng
@@ -626,3 +628,88 @@ def every_text_stands_there_twice(made: Recipe) -> None:
     ids = np.concatenate([data.ids[:-1], data.ids])
     starts = np.concatenate([data.starts[:-1], data.starts + len(data.ids) - 1])
     made.data = Texts(ids, starts, data.vocabulary, data.context)
+
+
+# ----------------------------------------------------------------------------------------------------------- playing
+
+CORRIDOR, SCREEN = "gannet.data.games:Corridor", "gannet.data.games:Screen"
+
+
+@bug("play", "repeats", "same-batch", "same-seed", "resume", data=CORRIDOR)
+def an_environment_with_chance_of_its_own(made: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = Corridor.seen
+    monkeypatch.setattr(Corridor, "seen", lambda self: right(self) + np.float32(1e-4 * random.random()))
+
+
+@bug("play", warns=("random-baseline",), data=CORRIDOR)
+def a_reward_that_chance_never_meets(made: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = Corridor.step
+
+    def step(self: Corridor, action: int) -> Any:
+        seen, _, *rest = right(self, action)
+        return seen, 0.0, *rest
+
+    monkeypatch.setattr(Corridor, "step", step)
+
+
+@bug("play", "observations")
+def scales_of_another_environment(made: Recipe) -> None:
+    made.objective.net.seen.variance.fill_(1e6)
+
+
+@bug("play", "frame-order", data=SCREEN)
+def frames_stacked_newest_first(made: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    from gannet.data.environments import Vector
+
+    right = Vector._looked
+    monkeypatch.setattr(Vector, "_looked", lambda self, seen: right(self, np.asarray(seen)[:, ::-1] if self.bytes else seen))
+
+
+@bug("play", "first-ratio")
+def log_chances_of_the_policy_at_another_temperature(made: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = PPO.act
+
+    def act(self: PPO, seen_E: torch.Tensor, rng: Rng, greedy: bool = False) -> Any:
+        did_E, kept = right(self, seen_E, rng, greedy)
+        return did_E, kept | {"log_p": kept["log_p"] * 1.1}
+
+    monkeypatch.setattr(PPO, "act", act)
+
+
+@bug("play", "targets", "known-values")
+def truncation_taken_for_termination(made: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = PPO.prepare
+
+    def prepare(self: PPO, rollout: Any, rng: Rng) -> Any:
+        ended = rollout.terminated_TE | rollout.truncated_TE
+        return right(self, rollout._replace(terminated_TE=ended), rng)
+
+    monkeypatch.setattr(PPO, "prepare", prepare)
+
+
+@bug("play", "targets", "known-values")
+def rewards_that_belong_to_the_step_before(made: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = PPO.worth
+    monkeypatch.setattr(PPO, "worth", lambda self, rollout, rng: right(self, rollout, rng).roll(-1, 0))
+
+
+@bug("play", "known-values", "targets", "resume")
+def a_target_that_is_stale(made: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Values after the rollout and within it come from a net that is never brought up to date."""
+    right = PPO.prepare
+
+    def prepare(self: PPO, rollout: Any, rng: Rng) -> Any:
+        if not hasattr(self, "old"):
+            self.old = [(p, p.detach().clone()) for p in self.net.parameters()]
+        now = [(p, p.detach().clone()) for p, _ in self.old]
+        with torch.no_grad():
+            for p, was in self.old:
+                p.copy_(was)
+            seen_TE = rollout.seen_TE[:-1]
+            value_TE = self.judged(self.laid(seen_TE.flatten(0, 1)))[1].view(seen_TE.shape[:2])
+            made = right(self, rollout._replace(kept=rollout.kept | {"value": value_TE}), rng)
+            for p, is_ in now:
+                p.copy_(is_)
+        return made
+
+    monkeypatch.setattr(PPO, "prepare", prepare)

@@ -76,7 +76,7 @@ def build(name: str, *, size: str = "tiny", seed: int = 0, data: str = "digits8"
             flags = {"classes": False, **flags}
         if name in PATHS:
             flags = {"gan": name, **flags}
-        data = "sums" if card.name == "write" else data
+        data = {"write": "sums", "play": "CartPole-v1"}.get(card.name, data) if data == "digits8" else data
         made = recipe.build(card, recipe.resolve(card, {"size": size, "seed": seed, "data": data, **flags}))
         if name in CONTESTS:
             CONTESTS[name](made)

@@ -5,7 +5,7 @@ runs all. The `check_…` functions take anybody's nets, tensors and losses in p
 """
 
 # Importing a module enlists its checks: data first, since nothing after them means anything on bad data.
-from gannet.preflight import data, boxes, texts, nets, contest, machine, artefact  # noqa: F401, I001
+from gannet.preflight import data, boxes, texts, play, nets, contest, machine, artefact  # noqa: F401, I001
 from gannet.preflight.case import CHECKS, Case, Check, Finding, check, found
 from gannet.preflight.machine import fitting
 from gannet.preflight.plain import (

@@ -9,7 +9,7 @@ import functools
 import inspect
 import math
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from gannet.data.play import Play, Trial
 from gannet.objectives import Player
 from gannet.recipe import Recipe, constant
 from gannet.rng import Rng
@@ -85,6 +86,11 @@ def everything(case: Case) -> bool:
     return True
 
 
+def fixed(case: Case) -> bool:
+    """Data that are there before anybody learns; agents write their own, and their losses say nothing of one batch."""
+    return not isinstance(case.data, Play)
+
+
 def check(*, fast: bool, needs: Callable[[Case], bool] = everything) -> Callable[[Callable[[Case], Finding]], Any]:
     """Make a function of a case a check, named like the function. That is all that an arm needs to bring its own."""
 
@@ -127,7 +133,7 @@ class Case:
         self.whole = engine or Engine(cpu=True)
         self.engine = copy.copy(self.whole)  # a check must not wait for other processes
         self.engine.world, self.engine.rank = 1, 0
-        self.few = min(made.batch, SMALL)
+        self.few = min(made.batch, getattr(self.data, "few", SMALL))
 
     @property
     def objective(self) -> Any:
@@ -149,9 +155,18 @@ class Case:
         """Who plays in a first step, each once, in order."""
         return list(dict.fromkeys(self.objective.turns(0.0)))
 
-    def batch(self, player: str = "check", n: int | None = None, step: int = 0) -> Any:
-        """A batch as the player's turn would get it."""
-        return self.engine.to_device(self.data.batch(n or self.few, Rng(self.made.seed, step, f"{player}.0.data")))
+    @functools.cached_property
+    def source(self) -> Any:
+        """What gives batches: the data, or, where agents write them, environments for the untrained one to play in."""
+        return Trial(self.data, self.copy()) if isinstance(self.data, Play) else self.data
+
+    def batch(self, player: str = "check", n: int | None = None, step: int = 0, by: Any = None) -> Any:
+        """A batch as the player's turn would get it; what agents write themselves, by this one."""
+        source = self.source
+        if by is not None and isinstance(source, Trial):
+            source = copy.copy(source)
+            source.objective = by
+        return self.engine.to_device(source.batch(n or self.few, Rng(self.made.seed, step, f"{player}.0.data")))
 
     def loss(self, objective: Any, player: str, batch: Any, step: int = 0) -> tuple[torch.Tensor, dict[str, Any]]:
         """A player's mean loss with its graph, and its notes; other players' turns are not played."""
@@ -171,10 +186,12 @@ class Case:
             optimizer.step()
         return loss.item(), notes
 
-    def fit(self, objective: Any, steps: int, start: int = 0, batch: int | None = None) -> None:
+    def fit(
+        self, objective: Any, steps: int, start: int = 0, batch: int | None = None, every: Sequence[loop.Hook] = ()
+    ) -> None:
         """Steps of the one loop, in small batches, at the peak rate."""
         settings: dict[str, Any] = {"batch": batch or self.few, "steps": 10**9, "schedule": constant, "seed": self.made.seed}
-        loop.fit(objective, self.data, self.engine, **settings, start=start, stop=start + steps)
+        loop.fit(objective, self.data, self.engine, **settings, start=start, stop=start + steps, every=every)
 
     @functools.cached_property
     def trained(self) -> Any:
@@ -200,8 +217,8 @@ class Case:
 
 
 def foretold(loss: float, notes: dict[str, Any]) -> float:
-    """The part of a loss that `expect()` speaks of: a contest without its penalties, a heat map's peaks."""
-    return float(notes.get("contest", notes.get("peaks", loss)))
+    """The part of a loss that `expect()` speaks of: a contest without its penalties, a heat map's peaks, a policy alone."""
+    return float(next((notes[name] for name in ("contest", "peaks", "policy") if name in notes), loss))
 
 
 def bare(argument: Any) -> Any:

@@ -6,7 +6,7 @@ import torch
 
 from gannet.data.images import Images, Stored, to_float
 from gannet.preflight import plain
-from gannet.preflight.case import Case, Finding, check, found, worst
+from gannet.preflight.case import Case, Finding, check, fixed, found, worst
 from gannet.rng import Rng
 
 MANY = 2_000  # items behind a statistic
@@ -61,7 +61,7 @@ def flat(batch: tuple[torch.Tensor, ...]) -> torch.Tensor:
     return torch.cat([part.cpu().flatten().double() for part in batch])
 
 
-@check(fast=True)
+@check(fast=True, needs=fixed)
 def inputs(case: Case) -> Finding:
     """What really enters each net is finite, of a usual size and not all the same: nets begin as if their inputs were."""
     findings = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import statistics
@@ -11,19 +12,17 @@ from collections.abc import Callable
 import psutil
 import torch
 
-from gannet.preflight.case import Case, Finding, check, found
+from gannet.data.play import Play
+from gannet.preflight.case import Case, Finding, check, fixed, found
 
 PATIENCE = 4.0  # seconds that may go into timing whole steps
 
 
 def step_seconds(case: Case, batch: int) -> float:
     """Seconds of a whole step at a batch: the median of three on a copy, after one that pays for caches."""
-    objective, spent = case.copy(), []
-    for step in range(4):
-        began = time.perf_counter()
-        case.fit(objective, 1, start=step, batch=batch)
-        spent.append(time.perf_counter() - began)
-    return statistics.median(spent[1:])
+    ends: list[float] = []
+    case.fit(case.copy(), 4, batch=batch, every=[(1, lambda step, seen: ends.append(time.perf_counter()))])
+    return statistics.median(later - earlier for earlier, later in itertools.pairwise(ends))
 
 
 def memory_of(case: Case, batch: int) -> int:
@@ -48,9 +47,10 @@ def needed(case: Case, few: int | None = None) -> Callable[[int], float]:
     one = few or case.few
     small, large = memory_of(case, one), memory_of(case, 2 * one)
     weights = sum(4 * p.nbytes for player in case.objective.players.values() for p in player.net.parameters())
+    parts = case.data.minibatches if isinstance(case.data, Play) else 1  # a turn takes a part of what a step has played
 
     def at(batch: int) -> float:
-        share = batch / case.whole.world
+        share = batch / case.whole.world / parts
         return 1.25 * (large + (large - small) / one * (share - 2 * one)) + weights  # a quarter for what is on its way
 
     return at
@@ -108,7 +108,7 @@ def disk(case: Case) -> Finding:
     return found(need < free, words, "less than is free", "a disk that is full: --out names another place")
 
 
-@check(fast=True)
+@check(fast=True, needs=fixed)
 def waiting(case: Case) -> Finding:
     """The nets do not wait for data: what a step spends on getting its batches."""
     whole = step_seconds(case, case.few)

@@ -19,7 +19,7 @@ from gannet.objectives.embed import Embed
 from gannet.objectives.gan import Gan
 from gannet.objectives.language import Language, Writes
 from gannet.preflight import plain
-from gannet.preflight.case import Case, Finding, check, foretold, found, player_of, worst
+from gannet.preflight.case import Case, Finding, check, fixed, foretold, found, player_of, worst
 from gannet.training import checkpoint
 
 
@@ -30,7 +30,10 @@ def each(case: Case, do: Callable[..., Finding]) -> Finding:
 
 
 def relaxed(net: torch.nn.Module, fed: tuple[Any, ...]) -> tuple[Any, ...]:
-    """What is fed to a net of tokens, with shares of the tokens (N, T, V) for the tokens: a gradient can flow to them."""
+    """What is fed to a net of tokens, with shares of the tokens (N, T, V) for the tokens, and of bytes, as floats: a gradient
+    can flow to them."""
+    if isinstance(fed[0], torch.Tensor) and fed[0].dtype == torch.uint8:
+        return fed[0] / 255, *fed[1:]
     if not isinstance(net, Writer | TextCritic) or fed[0].is_floating_point():
         return fed
     return F.one_hot(fed[0], net.tokens).float(), *fed[1:]
@@ -42,7 +45,7 @@ def initial_loss(case: Case) -> Finding:
     objective, expected, findings = case.copy(), case.objective.expect(), {}
     outputs: list[torch.Tensor] = []
     for name in judges(case):
-        objective.players[name].net.register_forward_hook(lambda net, given, output: outputs.append(output))
+        objective.players[name].net.register_forward_hook(lambda net, given, output: outputs.append(first_of(output)))
     for name in case.players():
         outputs.clear()
         loss, notes = case.loss(objective, name, case.batch(name, min(case.made.batch, 64)))  # penalties need gradients
@@ -58,6 +61,11 @@ def initial_loss(case: Case) -> Finding:
             findings[name] = Finding("info", f"{contest:.3f}", "nothing is known")
     expectations = "; ".join(f"{name} {f.expected}" for name, f in findings.items())
     return dataclasses.replace(worst(findings), expected=expectations)
+
+
+def first_of(output: Any) -> torch.Tensor:
+    """A net's output, the first of several: of an agent's policy and value the policy."""
+    return output[0] if isinstance(output, tuple) else output
 
 
 @check(fast=True)
@@ -148,7 +156,7 @@ def moved(case: Case) -> Finding:
     for name in case.players():
         net = objective.players[name].net
         before = {key: p.detach().clone() for key, p in net.named_parameters()}
-        case.turn(objective, name, case.batch(name))
+        case.turn(objective, name, case.batch(name, by=objective))
         sizes = {key: 0.0 if p.grad is None else p.grad.norm().item() for key, p in net.named_parameters()}
         of += len(sizes)
         for key, parameter in net.named_parameters():
@@ -172,7 +180,7 @@ def others_untouched(case: Case) -> Finding:
     objective, touched = case.perturbed(), []
     for name in case.players():
         others = {n: copy.deepcopy(p.net.state_dict()) for n, p in objective.players.items() if n != name}
-        case.turn(objective, name, case.batch(name))
+        case.turn(objective, name, case.batch(name, by=objective))
         for other, before in others.items():
             now = objective.players[other].net.state_dict()
             weights = [key for key, _ in objective.players[other].net.named_parameters()]
@@ -186,7 +194,7 @@ def gradients_cleared(case: Case) -> Finding:
     """A step's gradient is that step's alone: gradients that are never cleared add up, and the rate grows by itself."""
     objective, kept, of = case.perturbed(), [], 0
     for name in case.players():
-        player, batch = objective.players[name], case.batch(name)
+        player, batch = objective.players[name], case.batch(name, by=objective)
 
         def backward(name: str = name, player: Any = player, batch: Any = batch) -> dict[str, torch.Tensor]:
             loss, _ = case.loss(objective, name, batch)
@@ -305,7 +313,7 @@ def judges(case: Case) -> list[str]:
     return [name for name in case.players() if name != "generator"]
 
 
-@check(fast=False)
+@check(fast=False, needs=fixed)
 def overfit(case: Case) -> Finding:
     """Each net that judges learns eight examples by heart (a critic: these against frozen fakes). One that cannot is broken."""
     findings = {}
@@ -316,7 +324,7 @@ def overfit(case: Case) -> Finding:
     return worst(findings)
 
 
-@check(fast=False)
+@check(fast=False, needs=fixed)
 def input_baseline(case: Case) -> Finding:
     """Seeing beats not seeing: the same steps with every input zeroed must do worse, or the answer comes from elsewhere."""
     findings = {}
@@ -338,7 +346,7 @@ def unit_of(first: float) -> float:
     return abs(first) if abs(first) > 1e-6 else 0.5
 
 
-@check(fast=False)
+@check(fast=False, needs=fixed)
 def rate(case: Case) -> Finding:
     """At its peak rate each player's loss falls on one batch, others standing still; at three times that it stays bounded."""
     findings = {}
@@ -358,7 +366,7 @@ def rate(case: Case) -> Finding:
 
 
 def has_sizes(case: Case) -> bool:
-    return case.again is not None
+    return case.again is not None and fixed(case)
 
 
 @check(fast=False, needs=has_sizes)

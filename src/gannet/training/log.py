@@ -21,11 +21,25 @@ class Log:
         steps, batch: of the whole run
         start: steps already done
         players: whose losses are shown
+        unit: what examples are called
+        frames: of a game that one of them plays
         quiet: print nothing (other processes than the first)
     """
 
-    def __init__(self, path: Path, *, steps: int, batch: int, start: int, players: list[str], quiet: bool = False):
+    def __init__(
+        self,
+        path: Path,
+        *,
+        steps: int,
+        batch: int,
+        start: int,
+        players: list[str],
+        unit: str = "examples",
+        frames: int = 1,
+        quiet: bool = False,
+    ):
         self.path, self.steps, self.batch, self.start, self.players = path, steps, batch, start, players
+        self.unit, self.frames = unit, frames
         self.began = time.monotonic()
         self.quiet, self.scoring, self.scored, self.scored_at, self.before = quiet, 0.0, "", 0, 0.0
         if quiet:
@@ -55,7 +69,9 @@ class Log:
         self.append(step, seen)
         speed = (step - self.start) * self.batch / max(spent, 1e-9)
         losses = "  ".join(f"{player} {seen[player]:.3f}" for player in self.players if player in seen)
-        text = f"{step * self.batch:,} examples  {speed:,.0f}/s  {losses}{self.scored}"
+        played = [f"return {seen[key]:.1f}" for player in self.players if (key := f"{player}.return") in seen]
+        frames = f" ({step * self.batch * self.frames:,} frames)" if self.frames > 1 else ""
+        text = f"{step * self.batch:,} {self.unit}{frames}  {speed:,.0f}/s  {'  '.join([losses, *played])}{self.scored}"
         if self.live:
             self.bar.update(self.task, completed=step, description=text)
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -37,7 +38,8 @@ def fit(
 
     Args:
         objective: players and losses (gannet.objectives.Objective)
-        data: has `batch(n, rng)`, a function of the rng's seed, step and stream alone
+        data: has `batch(n, rng)`, a function of the rng's seed, step and stream alone; or `played_by(objective, seed, start)`,
+            which opens such data for this training alone: environments, in which the objective writes them itself
         batch: examples per step over all processes
         steps: length of the whole run; progress is step / steps, the same as examples seen over examples in all
         schedule: (progress, examples seen) -> share of the peak rate
@@ -48,7 +50,9 @@ def fit(
     """
     mine = engine.share(batch)
     cards = [engine.device] if engine.device.type == "cuda" else []
-    with torch.random.fork_rng(devices=cards):  # the caller's own random numbers stay as they were
+    with torch.random.fork_rng(devices=cards), contextlib.ExitStack() as stack:  # a caller keeps its random numbers
+        if hasattr(data, "played_by"):
+            data = stack.enter_context(contextlib.closing(data.played_by(objective, seed, start)))
         for step in range(start, steps if stop is None else stop):
             progress = step / steps
             rate = schedule(progress, step * batch)

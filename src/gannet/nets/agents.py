@@ -1,0 +1,235 @@
+"""Nets that play: an encoder of what is seen, and two heads on it, a policy and a value.
+
+Four encoders. `dense` is a residual net for vectors; `nature` the convolutional net of Mnih et al. 2015 (Nature 518, Methods:
+32 8×8/4, 64 4×4/2, 64 3×3, 512 units); `impala` the residual one of Espeholt et al. 2018 (arXiv 1802.01561, figure 3, the
+large one); `small` is a residual net that two cores can feed: it looks at places four pixels apart, as `nature` does, and is
+residual below.
+
+Frames come as bytes and are turned into numbers once: where a net strides, squares of stride × stride pixels are first laid
+behind one another (space to depth), as bytes, so that the convolution reads whole rows of 16 C numbers instead of strips of C;
+the division by 255 is done to its weights. Whoever looks at a frame several times calls `packed` once, and gives the net that.
+
+Shapes: N examples, C stacked frames, H height, W width, D numbers of an observation, A actions, K numbers of a packed frame.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Literal, TypeVar
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from gannet.errors import Wrong
+from gannet.nets.residual import SLOPE, Block, Trunk, convolution
+
+Encoder = Literal["dense", "small", "nature", "impala"]
+Norm = Callable[[int], nn.Module]
+Layer = TypeVar("Layer", nn.Linear, nn.Conv2d)
+WIDTHS: dict[str, int] = {"dense": 64, "small": 256, "nature": 512, "impala": 256}  # those of nature and impala as published
+WORDS = {2: torch.int16, 4: torch.int32}  # as many bytes as an integer has
+TINY = 0.01  # gain of the heads: the first policy is nearly uniform, and the first values are nearly 0
+
+
+def together(width: int) -> nn.Module:
+    """Layer normalisation: over all channels and places of each example (Ba et al. 2016, arXiv 1607.06450)."""
+    return nn.GroupNorm(1, width)
+
+
+def orthogonal(layer: Layer, gain: float = math.sqrt(2)) -> Layer:
+    """Orthogonal weights (Saxe et al. 2013, arXiv 1312.6120), biases 0: what PPO's own code begins with."""
+    nn.init.orthogonal_(layer.weight, gain)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer
+
+
+def laid(x_NCHW: torch.Tensor, stride: int) -> torch.Tensor:
+    """Squares of stride × stride places laid behind one another, (N, C, H, W) -> (N, H/s · W/s · C · s²), places first.
+
+    What is left over on the right and below is not seen: fewer than `stride` pixels.
+    """
+    n, channels, height, width = x_NCHW.shape
+    h, w = height // stride, width // stride
+    x = x_NCHW[:, :, : h * stride, : w * stride]
+    if x.dtype == torch.uint8 and stride in WORDS:  # what lies side by side stays so: moved as one number, in half the time
+        x = x.contiguous().view(WORDS[stride]).view(n, channels, h, stride, w).permute(0, 2, 4, 1, 3)
+        return x.reshape(n, -1).view(torch.uint8)
+    x = x.reshape(n, channels, h, stride, w, stride)
+    return x.permute(0, 2, 4, 1, 3, 5).reshape(n, -1)
+
+
+class Eye(nn.Module):
+    """The first convolution, of bytes 0 to 255 or floats 0 to 1: kernel 2s, stride s, no padding; or 3×3 where s is 1.
+
+    Computed as a 2×2 convolution of `laid` frames, which is the same (a test compares them).
+
+    Args:
+        seen: (C, H, W)
+        out: channels
+        stride: s
+    """
+
+    def __init__(self, seen: tuple[int, int, int], out: int, stride: int):
+        super().__init__()
+        channels, height, width = seen
+        self.stride, self.shape = stride, (channels * stride**2, height // stride, width // stride)
+        kernel = 3 if stride == 1 else 2 * stride
+        self.convolution = orthogonal(nn.Conv2d(channels, out, kernel, stride, padding=1 if stride == 1 else 0))
+
+    def forward(self, x_NK: torch.Tensor) -> torch.Tensor:
+        """Frames that were laid (N, K), uint8 or float -> (N, out, H', W'), channels last."""
+        channels, height, width = self.shape
+        conv = self.convolution
+        weight, stride = conv.weight, self.stride
+        if x_NK.dtype == torch.uint8:
+            x_NK, weight = x_NK.to(weight.dtype), weight / 255
+        x_NCHW = x_NK.view(-1, height, width, channels).permute(0, 3, 1, 2)
+        if stride == 1:
+            return F.conv2d(x_NCHW, weight, conv.bias, padding=1)
+        weight = weight.unflatten(3, (2, stride)).unflatten(2, (2, stride))  # (out, C, 2, s, 2, s)
+        weight = weight.permute(0, 1, 3, 5, 2, 4).flatten(1, 3).contiguous(memory_format=torch.channels_last)
+        return F.conv2d(x_NCHW, weight, conv.bias)
+
+
+class Halved(nn.Module):
+    """A block at half the size; a place that is missing on the right or below is 0."""
+
+    def __init__(self, width: int, out: int, norm: Norm | None):
+        super().__init__()
+        self.block = Block(width, out, resample="down", norm=norm)
+
+    def forward(self, x_NCHW: torch.Tensor) -> torch.Tensor:
+        height, width = x_NCHW.shape[2:]
+        if height % 2 or width % 2:
+            x_NCHW = F.pad(x_NCHW, (0, width % 2, 0, height % 2))
+        return self.block(x_NCHW)
+
+
+class Plain(nn.Module):
+    """x + conv(relu(conv(relu(x)))), of Espeholt et al. 2018, figure 3."""
+
+    def __init__(self, width: int, norm: Norm | None):
+        super().__init__()
+        self.first, self.last = convolution(2, width, width), convolution(2, width, width)
+        self.norms = nn.ModuleList([norm(width) if norm else nn.Identity() for _ in range(2)])
+
+    def forward(self, x_NCHW: torch.Tensor) -> torch.Tensor:
+        h = self.first(F.relu(self.norms[0](x_NCHW)))
+        return x_NCHW + self.last(F.relu(self.norms[1](h)))
+
+
+def rectified(width: int, norm: Norm | None, slope: float = 0) -> list[nn.Module]:
+    """What stands behind a layer: the normalisation that is asked for, and the rectifier."""
+    return [*([norm(width)] if norm else []), nn.LeakyReLU(slope) if slope else nn.ReLU()]
+
+
+def nature(eye: Eye, channels: int, norm: Norm | None) -> list[nn.Module]:
+    """Mnih et al. 2015: three convolutions, rectified."""
+    second, third = orthogonal(nn.Conv2d(channels, 2 * channels, 4, 2)), orthogonal(nn.Conv2d(2 * channels, 2 * channels, 3))
+    begin, then = rectified(channels, norm), [rectified(2 * channels, norm) for _ in range(2)]
+    return [eye, *begin, second, *then[0], third, *then[1], nn.Flatten()]
+
+
+def small(eye: Eye, channels: int, norm: Norm | None) -> list[nn.Module]:
+    """Ours: a first look, then residual blocks, each at half the size of the one before, down to at most 5 × 5 places."""
+    layers: list[nn.Module] = [eye, *rectified(channels, norm, SLOPE)]
+    size, at = channels, max(eye.shape[1:]) - (eye.stride > 1)
+    while at > 5:
+        layers.append(Halved(size, min(2 * size, 4 * channels), norm))
+        size, at = min(2 * size, 4 * channels), -(-at // 2)
+    return [*layers, *rectified(size, norm, SLOPE), nn.Flatten()]
+
+
+def impala(eye: Eye, channels: int, norm: Norm | None) -> list[nn.Module]:
+    """Espeholt et al. 2018: three times a convolution, pooling to half the size, and two residual blocks: 15 convolutions."""
+    layers: list[nn.Module] = []
+    for before, size in ((0, channels), (channels, 2 * channels), (2 * channels, 2 * channels)):
+        layers += [convolution(2, before, size) if before else eye]
+        layers += [nn.MaxPool2d(3, 2, padding=1), Plain(size, norm), Plain(size, norm)]
+    return [*layers, *rectified(2 * channels, norm), nn.Flatten()]
+
+
+class Agent(nn.Module):
+    """Observations -> (logits (N, A), or the mean of an action (N, A); value (N,)).
+
+    Vectors have a net of its own for each of the two heads: there it costs little, and the value's errors, large at first, do
+    not move the policy. For pixels seeing is what costs, and both heads share it.
+
+    Args:
+        seen: (C, H, W) for stacked frames, uint8, or floats in [0, 1]; (D,) for vectors
+        actions: to choose from, or None
+        box: numbers of a continuous action, or None; `log_deviation` (A,) is learnt beside the net
+        encoder: of what is seen
+        width: units of the dense layer; convolutions begin with a sixteenth of it, at least 8. Without, 64 for vectors, and
+            512 for nature and 256 for impala, as published, 256 for small
+        norm: normalise after every hidden layer, as Q-learning without a target network wants it (Gallici et al. 2024,
+            arXiv 2407.04811)
+
+    Raises:
+        Wrong: where frames are too small for the encoder, or no such encoder is known.
+    """
+
+    def __init__(
+        self,
+        seen: tuple[int, ...],
+        actions: int | None = None,
+        box: int | None = None,
+        encoder: Encoder = "dense",
+        width: int | None = None,
+        norm: bool = False,
+    ):
+        super().__init__()
+        if encoder not in WIDTHS:
+            raise Wrong("no such encoder", got=encoder, try_=", ".join(WIDTHS), usage=True)
+        if (actions is None) == (box is None):
+            raise ValueError("an agent chooses among actions, or gives the numbers of a box: one of them")
+        width = WIDTHS[encoder] if width is None else width
+        self.seen, layer = tuple(seen), together if norm else None
+        self.stride: int | None = None  # of the squares that frames are laid in
+        if encoder == "dense":
+            self.encoder: nn.Module = self._dense(width, layer)
+            self.judge = self._dense(width, layer)
+        else:
+            self.encoder, self.judge = self._seeing(encoder, width, layer), None
+        self.policy = orthogonal(nn.Linear(width, actions or box or 0), TINY)
+        self.value = orthogonal(nn.Linear(width, 1), TINY)
+        self.log_deviation = nn.Parameter(torch.zeros(box)) if box else None
+
+    def _dense(self, width: int, norm: Norm | None) -> nn.Module:
+        enter = convolution(0, math.prod(self.seen), width, gain=1.0)
+        return nn.Sequential(nn.Flatten(), enter, Trunk([width], 2, dims=0, norm=norm), *rectified(width, norm, SLOPE))
+
+    def _seeing(self, encoder: Encoder, width: int, norm: Norm | None) -> nn.Module:
+        if len(self.seen) != 3:
+            raise Wrong(f"{encoder} sees frames, and these are vectors", got=self.seen, try_="dense", usage=True)
+        channels, height, wide = self.seen
+        side, least = min(height, wide), {"nature": 36, "impala": 8, "small": 6}[encoder]
+        if side < least:
+            what = f"frames of less than {least} pixels are too small for {encoder}"
+            raise Wrong(what, got=f"{height}×{wide}", try_="dense" if encoder == "small" else "small, or dense", usage=True)
+        stride = {"nature": 4, "impala": 1, "small": 4 if side >= 32 else 2 if side >= 16 else 1}[encoder]
+        begin = max(8, width // 16)
+        self.stride, eye = stride, Eye((channels, height, wide), begin, stride)
+        convolved = nn.Sequential(*{"nature": nature, "small": small, "impala": impala}[encoder](eye, begin, norm))
+        with torch.no_grad():
+            size = convolved(torch.zeros(1, math.prod(eye.shape))).shape[1]
+        last = rectified(width, norm, SLOPE if encoder == "small" else 0)
+        return nn.Sequential(*convolved, orthogonal(nn.Linear(size, width)), *last)
+
+    def packed(self, x: torch.Tensor) -> torch.Tensor:
+        """Observations (N, ...) as the first layer reads them: frames (N, K), still bytes where they were; vectors as they are.
+
+        For whoever gives the same observations to the net several times.
+        """
+        return x if self.stride is None or x.dim() == 2 else laid(x, self.stride)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """What to do, and what it is worth; observations (N, ...), or frames that are `packed`."""
+        x = self.packed(x)
+        x = x.float() / 255 if self.stride is None and x.dtype == torch.uint8 else x
+        h = self.encoder(x)
+        v = h if self.judge is None else self.judge(x)
+        return self.policy(h), self.value(v).squeeze(1)

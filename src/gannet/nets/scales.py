@@ -1,0 +1,78 @@
+"""What a net that plays knows of the sizes of numbers: those that it sees, and those that it is rewarded with.
+
+It is part of the net, so that whoever has the net has the scales: the run folder, its average, an export.
+
+Shapes: N examples, D numbers of an observation.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+FAR = 10.0  # standard deviations beyond which an observation is cut off
+LEAST = 1e-3  # deviation that an observation is divided by at least
+
+
+class Moments(nn.Module):
+    """Running mean and variance of numbers (D,) by the parallel update of Chan, Golub and LeVeque (1979); D = 0: of one number.
+
+    Args:
+        size: D
+        mean, variance: to begin with, worth `count` numbers
+    """
+
+    def __init__(self, size: int, mean: Any = 0.0, variance: Any = 1.0, count: float = 0.0):
+        super().__init__()
+        shape = (size,) if size else ()
+        for name, value in (("mean", mean), ("variance", variance)):
+            self.register_buffer(name, torch.as_tensor(value, dtype=torch.float32).expand(shape).clone())
+        self.register_buffer("count", torch.tensor(float(count)))
+        self.mean: torch.Tensor
+        self.variance: torch.Tensor
+        self.count: torch.Tensor
+
+    @torch.no_grad()
+    def add(self, count: torch.Tensor, mean: torch.Tensor, variance: torch.Tensor) -> None:
+        """Numbers that are new, by how many they are, their mean and their variance."""
+        count, mean, variance = (t.to(self.mean) for t in (count, mean, variance))
+        if not count > 0:
+            return
+        whole, apart = self.count + count, mean - self.mean
+        share = count / whole
+        self.variance.copy_((1 - share) * self.variance + share * variance + share * (1 - share) * apart.square())
+        self.mean.add_(apart * share)
+        self.count.copy_(whole)
+
+
+class Scaled(nn.Module):
+    """A net behind its scales.
+
+    Args:
+        net: observations (N, ...) -> (policy (N, A), value (N,)); vectors reach it less their mean, over their deviation, cut
+            at ±10; pixels as they are
+        seen: what observations look like: {"mean", "variance"} to begin with, or None for pixels
+        count: observations that this is worth
+
+    Attributes:
+        reward: moments of the discounted sum of rewards; its deviation is the unit that values are in
+    """
+
+    def __init__(self, net: nn.Module, seen: dict[str, Any] | None = None, count: float = 100.0):
+        super().__init__()
+        self.net = net
+        self.seen = None if seen is None else Moments(len(seen["mean"]), seen["mean"], seen["variance"], count)
+        self.reward = Moments(0)
+
+    def prepared(self, x: torch.Tensor) -> torch.Tensor:
+        """Observations as they reach the net: vectors (N, D) scaled, pixels as they are."""
+        if self.seen is None:
+            return x
+        x_ND = (x.flatten(1) - self.seen.mean) / self.seen.variance.sqrt().clamp(min=LEAST)
+        return x_ND.clamp(-FAR, FAR)
+
+    def forward(self, x: torch.Tensor) -> Any:
+        """As the net within."""
+        return self.net(self.prepared(x))

@@ -1,0 +1,172 @@
+"""Nets that play: the encoders layer by layer against plain twins, what they begin with, and what they refuse."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from gannet.errors import Wrong
+from gannet.nets import residual
+from gannet.nets.agents import Agent, Eye, laid
+
+ATARI = (4, 84, 84)
+ENCODERS = [("dense", (17,)), ("small", ATARI), ("nature", ATARI), ("impala", ATARI)]
+
+
+def frames(n: int, *shape: int) -> torch.Tensor:
+    return torch.randint(0, 256, (n, *shape), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+
+
+def looked(n: int, seen: tuple[int, ...]) -> torch.Tensor:
+    return frames(n, *seen) if len(seen) == 3 else torch.randn(n, *seen, generator=torch.Generator().manual_seed(1))
+
+
+def stirred(net: nn.Module) -> nn.Module:
+    """With weights in the place of zeros: residual branches begin as nothing, and nothing equals a lot."""
+    for p in net.parameters():
+        nn.init.normal_(p, std=1 / math.sqrt(max(1, p[0].numel())))
+    return net
+
+
+@pytest.mark.parametrize(("stride", "size"), [(4, (84, 84)), (4, (46, 35)), (2, (21, 16)), (1, (9, 10))])
+def test_the_first_look_is_a_plain_convolution(stride: int, size: tuple[int, int]) -> None:
+    eye = Eye((3, *size), 5, stride)
+    x = frames(2, 3, *size)
+    plain = eye.convolution(x[:, :, : size[0] // stride * stride, : size[1] // stride * stride] / 255)
+    torch.testing.assert_close(eye(laid(x, stride)), plain)
+    torch.testing.assert_close(eye(laid(x / 255, stride)), plain)
+
+
+def test_bytes_are_laid_as_numbers_are() -> None:
+    x = frames(2, 3, 20, 12)
+    for stride in (1, 2, 4):
+        naive = F.pixel_unshuffle(x, stride).permute(0, 2, 3, 1).flatten(1)
+        assert torch.equal(laid(x, stride), naive) and torch.equal(laid(x.float(), stride), naive.float())
+
+
+def test_nature_is_as_published() -> None:
+    net = Agent(ATARI, 6, encoder="nature")
+    layers = [m for m in net.encoder.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    shapes = [tuple(layer.weight.shape) for layer in layers]
+    assert shapes == [(32, 4, 8, 8), (64, 32, 4, 4), (64, 64, 3, 3), (512, 3136)]
+    assert [layer.stride for layer in layers[:3]] == [(4, 4), (2, 2), (1, 1)]
+    assert sum(p.numel() for p in net.parameters()) == 8_224 + 32_832 + 36_928 + 1_606_144 + 6 * 513 + 513
+    x, h = frames(3, *ATARI), frames(3, *ATARI) / 255
+    for layer in layers:
+        h = F.relu(layer(h if isinstance(layer, nn.Conv2d) else h.flatten(1)))
+    policy, value = net(x)
+    torch.testing.assert_close(policy, net.policy(h))
+    torch.testing.assert_close(value, net.value(h)[:, 0])
+
+
+def test_impala_is_as_published() -> None:
+    net = stirred(Agent(ATARI, 6, encoder="impala"))
+    layers = [m for m in net.encoder.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    stage = [(16, 4), *[(16, 16)] * 4, (32, 16), *[(32, 32)] * 4, (32, 32), *[(32, 32)] * 4]
+    assert [tuple(layer.weight.shape) for layer in layers] == [
+        *[(out, width, 3, 3) for out, width in stage],
+        (256, 32 * 11 * 11),
+    ]
+    convolutions = sum(9 * out * width + out for out, width in stage)
+    assert sum(p.numel() for p in net.parameters()) == convolutions + 256 * 3_872 + 256 + 7 * 257 == 1_091_031
+    h, rest = frames(2, *ATARI) / 255, iter(layers)
+    for _ in range(3):
+        h = F.max_pool2d(next(rest)(h), 3, 2, padding=1)
+        for _ in range(2):
+            first, second = next(rest), next(rest)
+            h = h + second(F.relu(first(F.relu(h))))
+    h = F.relu(next(rest)(F.relu(h).flatten(1)))
+    torch.testing.assert_close(net(frames(2, *ATARI))[0], net.policy(h))
+
+
+def test_small_is_residual_and_cheaper_than_nature() -> None:
+    costs = {}
+    for encoder in ("small", "nature"):
+        net = Agent(ATARI, 6, encoder=encoder)
+        with FlopCounterMode(display=False) as counted:
+            sum(part.sum() for part in net(frames(2, *ATARI))).backward()
+        costs[encoder] = counted.get_total_flops()
+    assert costs["small"] < 0.7 * costs["nature"]
+    net = Agent(ATARI, 6, encoder="small")
+    blocks = [m for m in net.modules() if isinstance(m, residual.Block)]
+    assert [block.last.weight.shape[0] for block in blocks] == [32, 64]
+    before = net(frames(2, *ATARI))[1]
+    stirred(blocks[1].last)
+    assert not torch.equal(net(frames(2, *ATARI))[1], before)
+
+
+@pytest.mark.parametrize(("encoder", "seen"), ENCODERS)
+@pytest.mark.parametrize("norm", [False, True])
+def test_the_first_policy_is_chance_and_the_first_value_nothing(encoder: Any, seen: tuple[int, ...], norm: bool) -> None:
+    net = Agent(seen, 6, encoder=encoder, norm=norm)
+    logits_NA, value_N = net(looked(8, seen))
+    assert logits_NA.shape == (8, 6) and value_N.shape == (8,)
+    p_NA = logits_NA.softmax(1)
+    assert (-(p_NA * p_NA.log()).sum(1) - math.log(6)).abs().max() < 1e-3
+    assert value_N.abs().max() < 0.1
+    box = Agent(seen, box=2, encoder=encoder, norm=norm)
+    assert box(looked(3, seen))[0].shape == (3, 2) and torch.equal(box.log_deviation, torch.zeros(2))
+    assert net.log_deviation is None and len(net.state_dict()) == len(list(net.parameters()))  # none of them twice
+
+
+@pytest.mark.parametrize(("encoder", "seen"), ENCODERS)
+def test_with_norm_every_rectifier_is_given_normalised_numbers(
+    encoder: Any, seen: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[torch.Tensor] = []
+
+    def heard(rectify: Any) -> Any:
+        return lambda x, *rest, **named: given.append(x.detach().flatten(1)) or rectify(x, *rest, **named)
+
+    monkeypatch.setattr(F, "leaky_relu", heard(F.leaky_relu))
+    monkeypatch.setattr(F, "relu", heard(F.relu))
+    net = Agent(seen, 6, encoder=encoder, norm=True)
+    blocks = [m for m in net.encoder.modules() if isinstance(m, residual.Block)]
+    for block in blocks:
+        stirred(block.last)
+    given.clear()
+    net(looked(4, seen))
+    assert len(given) == {"dense": 2 * 5, "small": 1 + 2 * 2 + 2, "nature": 4, "impala": 3 * 2 * 2 + 2}[encoder]
+    for x in given:
+        x = x[x.std(1) > 0.5]  # where the second layer of a branch is still to come to life there is nothing to normalise
+        assert x.mean(1).abs().max() < 1e-4 and (x.std(1) - 1).abs().max() < 0.05
+
+
+@pytest.mark.parametrize(
+    ("encoder", "seen"), [*ENCODERS, ("small", (4, 64, 128)), ("small", (3, 96, 96)), ("small", (4, 10, 10))]
+)
+def test_all_that_is_seen_and_all_weights_count(encoder: Any, seen: tuple[int, ...]) -> None:
+    net = stirred(Agent(seen, 3, encoder=encoder, width=32))
+    x = looked(4, seen).float() / (255 if len(seen) == 3 else 1)
+    x.requires_grad_()
+    policy_NA, value_N = net(x)
+    (policy_NA[:, :2].square().sum() + value_N.square().sum()).backward()
+    assert all(p.grad.abs().max() > 0 for p in net.parameters())
+    assert (x.grad.abs().amax(0) > 0).float().mean() > 0.95
+    torch.testing.assert_close(net(x[:1])[1], value_N[:1])  # no example sees another
+
+
+@pytest.mark.parametrize("encoder", ["small", "nature", "impala"])
+def test_what_is_packed_once_says_the_same(encoder: Any) -> None:
+    net, x = stirred(Agent(ATARI, 6, encoder=encoder, width=128)), frames(3, *ATARI)
+    packed = net.packed(x)
+    assert packed.dtype == torch.uint8 and packed.numel() == x.numel()
+    assert all(torch.equal(a, b) for a, b in zip(net(x), net(packed), strict=True))
+    torch.testing.assert_close(net(x / 255), net(x))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("seen", "encoder", "part"),
+    [((4, 30, 84), "nature", "too small"), ((4, 5, 5), "small", "dense"), ((7,), "impala", "vectors"), (ATARI, "vgg", "vgg")],
+)
+def test_what_an_encoder_cannot_see(seen: tuple[int, ...], encoder: Any, part: str) -> None:
+    with pytest.raises(Wrong, match=part):
+        Agent(seen, 2, encoder=encoder)
+    with pytest.raises(ValueError, match="one of them"):
+        Agent((4,), 2, 2)

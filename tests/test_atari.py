@@ -1,0 +1,88 @@
+"""Atari from pixels, the whole path at tiny, and what a game that nobody knows is told."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from conftest import Command, one_line
+from gannet import run
+from gannet.data import play
+from gannet.data.play import Rollout, taken
+from gannet.nets.agents import Agent
+from gannet.objectives.ppo import PPO, Samples
+from gannet.recipe import Recipe
+from gannet.recipes.atari import atari
+from gannet.rng import Rng
+from gannet.training import loop
+from gannet.training.engine import Engine
+
+pytest.importorskip("ale_py")
+NONE = {"all": "to be quick"}
+
+
+def test_a_game_is_learnt_and_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    made = run.train("atari", size="tiny", game="breakout", steps=2, out=tmp_path / "run", skip=NONE)
+    made = run.train("atari", size="tiny", game="breakout", more=1, out=tmp_path / "run", skip=NONE)
+    facts = next(iter(json.loads((tmp_path / "run" / "recipe.json").read_text())["data"].values()))
+    assert facts["name"] == "ALE/Breakout-v5" and facts["opened"]["sticky"] == 0.25 and facts["frames"] == 4
+    seen = torch.randint(0, 256, (2, 4, 84, 84), dtype=torch.uint8)
+    one, two = (loaded.objective.decide(seen) for loaded in (made, run.load(tmp_path / "run")))
+    assert torch.equal(one.p_EA, two.p_EA) and torch.equal(one.value_E, two.value_E)
+
+
+@pytest.mark.parametrize("method", ["ppo", "pqn"])
+def test_one_and_one_steps_are_two(tmp_path: Path, method: Any) -> None:
+    """Uninterrupted, against the same run whose objects and games were thrown away half way; threads and all, bit for bit."""
+
+    def fresh(seed: int) -> Recipe:
+        torch.manual_seed(seed)
+        return atari(size="tiny", environments=2, method=method)
+
+    def steps(made: Recipe, start: int, stop: int) -> None:
+        engine.prepare(made.objective)
+        settings = {"batch": made.batch, "steps": 2, "schedule": made.schedule, "seed": 0}
+        loop.fit(made.objective, made.data, engine, **settings, start=start, stop=stop)
+
+    engine, whole, parts = Engine(), fresh(0), fresh(0)
+    steps(whole, 0, 2)
+    steps(parts, 0, 1)
+    run.save_checkpoint(tmp_path, parts.objective, 1)
+    parts = fresh(99)  # a resumed process begins anywhere
+    assert run.restore(tmp_path, parts.objective, engine) == 1
+    steps(parts, 1, 2)
+    for one, two in zip(whole.objective.net.parameters(), parts.objective.net.parameters(), strict=True):
+        assert torch.equal(one, two)
+
+
+def test_an_unknown_game_is_told_in_a_line(gannet: Command) -> None:
+    one_line(gannet("train", "atari", "--size", "tiny", "--game", "pnog", status=2).stderr, "no environment", "ALE/Pong-v5")
+    said = gannet("train", "atari", "--size", "tiny", "--data", "CartPole-v1", status=2).stderr
+    one_line(said, "sees frames", "dense")
+
+
+def test_rows_are_taken_as_indexing_would() -> None:
+    samples = Samples(*(torch.randn(6, 3, *shape) for shape in [(2, 2), (), (), (), (), ()]))
+    order_SE = torch.stack([torch.randperm(6)[:2] for _ in range(3)], 1)
+    for got, part in zip(taken(samples, order_SE), samples, strict=True):
+        assert torch.equal(got, part[order_SE, torch.arange(3)].flatten(0, 1))
+
+
+def test_packed_frames_lead_to_the_same_loss() -> None:
+    game = play.load("ALE/Pong-v5", environments=2, steps=4, epochs=1, minibatches=1)
+    goal = PPO(Agent(game.seen, game.actions, encoder="small", width=32), game, rewards="sign")
+    seen = torch.randint(0, 256, (5, 2, *game.seen), dtype=torch.uint8)
+    flags = [torch.zeros(4, 2, dtype=torch.bool), torch.zeros(4, 2, dtype=torch.bool), torch.ones(4, 2, dtype=torch.bool)]
+    acted = [goal.act(seen_E, Rng(0, 0, str(t))) for t, seen_E in enumerate(seen[:-1])]
+    kept = {name: torch.stack([one[1][name] for one in acted]) for name in ("log_p", "value")}
+    rollout = Rollout(seen, torch.stack([one[0] for one in acted]), kept, torch.randn(4, 2), *flags)
+    samples = goal.prepare(rollout, Rng(0, 0, "agent"))
+    assert samples.seen.dtype == torch.uint8 and samples.seen.shape[:2] == (4, 2)
+    plain = samples._replace(seen=seen[:-1])
+    losses = [goal.loss("agent", Samples(*(p.flatten(0, 1) for p in one)), Rng(0, 0, "agent")) for one in (samples, plain)]
+    torch.testing.assert_close(losses[0][0], losses[1][0])
+    assert float(losses[0][2]["kl"]) == pytest.approx(0, abs=1e-6)  # the policy that learns is still the one that played

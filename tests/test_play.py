@@ -1,0 +1,457 @@
+"""Environments that are played and played again, values that are known, PPO beside plain loops, and what goes wrong."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from conftest import Command, one_line
+
+pytest.importorskip("gymnasium")
+
+from gannet import folders, recipe, run
+from gannet.data import Ledger, keeping
+from gannet.data import play as played
+from gannet.data.environments import Vector
+from gannet.data.games import Chain
+from gannet.data.play import Live, Play
+from gannet.errors import Wrong
+from gannet.evaluation import play as judged
+from gannet.nets.agents import Agent
+from gannet.nets.scales import Moments
+from gannet.objectives import playing, ppo
+from gannet.objectives.ppo import PPO
+from gannet.recipe import falling
+from gannet.rng import Rng
+from gannet.training import checkpoint, loop
+from gannet.training.engine import Engine
+
+NONE = {"all": "to be quick"}
+GAMES = "gannet.data.games:"
+ATARI = importlib.util.find_spec("ale_py") is not None
+
+
+def agent(play: Play, *, width: int = 32, seed: int = 0, **words: Any) -> PPO:
+    torch.manual_seed(seed)
+    encoder = "small" if play.bytes else "dense"
+    return PPO(Agent(play.seen, play.actions, play.box, encoder, width), play, **words)
+
+
+def fit(objective: PPO, steps: int, *, of: int | None = None, start: int = 0, seed: int = 0) -> PPO:
+    play = objective.play
+    batch = play.environments * play.steps
+    engine = Engine()
+    engine.prepare(objective)
+    words = {"batch": batch, "steps": of or steps, "schedule": falling, "seed": seed}
+    loop.fit(objective, play, engine, **words, start=start, stop=start + steps)
+    return objective
+
+
+def returns_of(objective: PPO, n: int) -> list[float]:
+    """Returns of n held-out episodes."""
+    return [one.returns for one in judged.played(objective.play, judged.agent(objective, True), judged.seeds(77_000, n))]
+
+
+# ------------------------------------------------------------------------------------------------- beside plain loops
+
+
+def toy_rollout(seed: int = 0, length: int = 23, many: int = 3) -> tuple[torch.Tensor, ...]:
+    """Rewards, values, terminated, truncated, counts: a reset after every end."""
+    rng = np.random.default_rng(seed)
+    terminated, truncated, counts = np.zeros((3, length, many), bool)
+    for e in range(many):
+        resets = False
+        for t in range(length):
+            counts[t, e] = not resets
+            kind = rng.integers(8) if counts[t, e] else 9
+            terminated[t, e], truncated[t, e] = kind == 0, kind == 1
+            resets = kind < 2
+    numbers = torch.from_numpy(rng.normal(size=(2 * length + 1, many)).astype(np.float32))
+    return numbers[:length], numbers[length:], *map(torch.from_numpy, (terminated, truncated, counts))
+
+
+def test_advantages_are_what_a_plain_loop_says() -> None:
+    reward, value, terminated, truncated, counts = toy_rollout()
+    fast = playing.advantages(reward, value, terminated, truncated, discount=0.9, trace=0.7)
+    for e in range(reward.shape[1]):
+        for t in range(len(reward)):
+            total = 0.0  # the sum of eq. 11, term by term, up to where the episode or the rollout ends
+            for k in range(t, len(reward)):
+                after = 0.0 if terminated[k, e] else float(value[k + 1, e])
+                total += (0.9 * 0.7) ** (k - t) * (float(reward[k, e]) + 0.9 * after - float(value[k, e]))
+                if terminated[k, e] or truncated[k, e]:
+                    break
+            if counts[t, e]:
+                assert float(fast[t, e]) == pytest.approx(total, abs=1e-5)
+
+
+@pytest.mark.parametrize("trace", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("ends", ["terminated", "truncated"])
+def test_right_values_leave_no_advantage(ends: str, trace: float) -> None:
+    values = Chain.values(ends, 0.5)
+    value = torch.tensor([*values, values[0] if ends == "truncated" else 7.0] * 2 + [values[0]])[:, None]
+    reward = torch.tensor([1.0, 2, 3, 0, 1, 2, 3, 0])[:, None]
+    last = torch.tensor([False, False, True, False] * 2)[:, None]
+    never = torch.zeros_like(last)
+    both = (last, never) if ends == "terminated" else (never, last)
+    found = playing.advantages(reward, value, *both, discount=0.5, trace=trace)
+    assert found[[0, 1, 2, 4, 5, 6]].abs().max() < 1e-6
+    wrong = playing.advantages(reward, value, *both[::-1], discount=0.5, trace=trace)  # one taken for the other
+    assert wrong[[0, 1, 2, 4, 5, 6]].abs().max() > 0.5
+
+
+@torch.no_grad()
+def test_the_loss_is_what_a_loop_says() -> None:
+    play = played.load("CartPole-v1", environments=2, steps=4, minibatches=1)
+    objective = agent(play, value_clip=0.1, entropy=0.03)
+    n = 40
+    rng = torch.Generator().manual_seed(1)
+    seen, did = torch.randn(n, 4, generator=rng), torch.randint(2, (n,), generator=rng)
+    log_p, value, advantage = 0.4 * torch.randn(3, n, generator=rng) + torch.tensor([[-0.7], [0.0], [0.3]])
+    counts = torch.rand(n, generator=rng) < 0.8
+    batch = ppo.Samples(seen, did, log_p, value, advantage, counts)
+    values, weights, notes = objective.loss("agent", batch, Rng(0, 0, "agent"))
+    logits, told = objective.net(seen)
+    some = advantage[counts]
+    clipped = 0
+    for i in range(n):
+        if not counts[i]:
+            assert float(values[i]) == 0 and float(weights[i]) < 1e-5  # type: ignore[index]
+            continue
+        p = logits[i].softmax(0)
+        ratio = float(p[did[i]]) / math.exp(float(log_p[i]))
+        a = (float(advantage[i]) - float(some.mean())) / float(some.std(unbiased=False))
+        gain = min(ratio * a, min(max(ratio, 0.8), 1.2) * a)
+        target, now, before = float(value[i] + advantage[i]), float(told[i]), float(value[i])
+        near = before + min(max(now - before, -0.1), 0.1)
+        error = max((now - target) ** 2, (near - target) ** 2) / 2
+        entropy = -sum(float(q) * math.log(float(q)) for q in p)
+        assert float(values[i]) == pytest.approx(-gain + 0.5 * error - 0.03 * entropy, abs=2e-5)
+        clipped += not 0.8 <= ratio <= 1.2
+    assert float(notes["clipped"]) == pytest.approx(clipped / int(counts.sum()))
+    assert 0 < clipped < n
+
+
+def test_policies_are_those_of_torch() -> None:
+    logits, mean, deviation = torch.randn(7, 5), torch.randn(7, 3), torch.tensor([0.1, -0.4, 0.0])
+    did, moved = torch.randint(5, (7,)), torch.randn(7, 3)
+    theirs: Any = torch.distributions.Categorical(logits=logits)
+    ours: Any = playing.Choice(logits)
+    assert torch.allclose(ours.log_p(did), theirs.log_prob(did)) and torch.allclose(ours.entropy(), theirs.entropy())
+    theirs, ours = torch.distributions.Normal(mean, deviation.exp()), playing.Gaussian(mean, deviation)
+    assert torch.allclose(ours.log_p(moved), theirs.log_prob(moved).sum(1), atol=1e-5)
+    assert torch.allclose(ours.entropy(), theirs.entropy().sum(1), atol=1e-5)
+    logits = torch.tensor([[0.0, 1.0, -1.0]]).expand(20_000, 3)
+    drawn = torch.bincount(playing.Choice(logits).draw(Rng(0, 0, "x")), minlength=3) / 20_000
+    assert torch.allclose(drawn, logits[0].softmax(0), atol=0.02)
+    drawn = playing.Gaussian(torch.ones(20_000, 1), torch.tensor([math.log(0.5)])).draw(Rng(0, 0, "x"))
+    assert float(drawn.mean()) == pytest.approx(1, abs=0.02) and float(drawn.std()) == pytest.approx(0.5, abs=0.02)
+
+
+def test_moments_added_up_are_those_of_all_numbers() -> None:
+    parts = [torch.randn(n, 3) * k + k for k, n in ((1, 10), (5, 100), (2, 37))]
+    first, *others = parts
+    moments = Moments(3, first.mean(0), first.var(0, unbiased=False), len(first))
+    for part in others:
+        moments.add(torch.tensor(float(len(part))), part.mean(0), part.var(0, unbiased=False))
+    whole = torch.cat(parts)
+    assert torch.allclose(moments.mean, whole.mean(0), atol=1e-4)
+    assert torch.allclose(moments.variance, whole.var(0, unbiased=False), rtol=1e-4)
+
+
+def test_the_unit_of_rewards_is_the_deviation_of_their_discounted_sums() -> None:
+    play = played.load("CartPole-v1", environments=3, steps=24, minibatches=1)
+    objective = agent(play, discount=0.9)
+    reward, _, terminated, truncated, counts = toy_rollout(length=24)
+    sums, running = [], np.zeros(3)
+    for half in (slice(0, 12), slice(12, 24)):
+        rows = played.Rollout(
+            torch.zeros(13, 3, 4), torch.zeros(12, 3), {}, *(x[half] for x in (reward, terminated, truncated, counts))
+        )
+        scaled = objective.worth(rows, Rng(0, 0, "agent"))
+        for t in range(half.start, half.stop):
+            running = 0.9 * running + reward[t].double().numpy()
+            sums += [running[e] for e in range(3) if counts[t, e]]
+            running = np.where((terminated | truncated)[t].numpy(), 0, running)
+        assert torch.allclose(scaled, (reward[half] / float(np.std(sums))).clamp(-10, 10), atol=1e-4)
+
+
+# ------------------------------------------------------------------------------------------------ environments, played
+
+
+def live(play: Play, objective: PPO, step: int = 0) -> played.Rollout:
+    source = Live(play, objective, 0, step)
+    try:
+        return source.rollout(play.environments * play.steps, Rng(0, step, "agent.0.data"))
+    finally:
+        source.close()
+
+
+@pytest.mark.parametrize("ends", ["terminated", "truncated"])
+def test_an_end_is_followed_by_what_was_seen_last_and_by_a_step_that_does_not_count(ends: str) -> None:
+    play = played.load(GAMES + "Chain", environments=2, steps=8, minibatches=1, options={"ends": ends})
+    rows = live(play, agent(play))
+    at = rows.seen_TE[:, 0].argmax(1).tolist()
+    seen = [state if rows.seen_TE[t, 0].any() else 3 for t, state in enumerate(at)]
+    beyond = 3 if ends == "terminated" else 0
+    assert seen == [0, 1, 2, beyond, 0, 1, 2, beyond, 0]
+    assert rows.reward_TE[:, 0].tolist() == [1, 2, 3, 0, 1, 2, 3, 0]
+    assert rows.counts_TE[:, 0].tolist() == [True, True, True, False] * 2
+    is_last = [False, False, True, False] * 2
+    assert rows.terminated_TE[:, 0].tolist() == (is_last if ends == "terminated" else [False] * 8)
+    assert rows.truncated_TE[:, 0].tolist() == (is_last if ends == "truncated" else [False] * 8)
+
+
+@pytest.mark.parametrize("ends", ["terminated", "truncated"])
+def test_values_are_learnt_as_they_are(ends: str) -> None:
+    """A truncated episode is worth what comes after it, a terminated one is not."""
+    play = played.load(GAMES + "Chain", environments=8, steps=8, minibatches=1, options={"ends": ends})
+    objective = fit(agent(play, rewards="plain", discount=0.5, rate=1e-2, entropy=0.0, value_clip=None), 120)
+    assert objective.decide(torch.eye(3)).value_E.tolist() == pytest.approx(Chain.values(ends, 0.5), abs=0.1)
+    assert float(objective.lately()["return"]) == 6 and float(objective.lately()["length"]) == 3
+
+
+def test_actions_are_cut_and_stretched_to_the_box() -> None:
+    vector = Vector("Pendulum-v1", {}, 3)
+    assert vector.played(torch.tensor([[-1.0], [0.25], [7.0]])).tolist() == [[-2.0], [0.5], [2.0]]
+    vector.close()
+    vector = Vector("CarRacing-v3", {"continuous": True}, 1, pixels=48)
+    assert np.allclose(vector.played(torch.tensor([[0.5, -1.0, 0.0]])), [[0.5, 0.0, 0.5]])
+    seen = vector.reset([3])
+    assert seen.shape == (1, 4, 48, 48) and seen.dtype == torch.uint8
+    after, *_ = vector.step(torch.zeros(1, 3))
+    assert torch.equal(after[:, :-1], seen[:, 1:])  # the newest frame is the last
+    vector.close()
+
+
+@pytest.mark.parametrize(("name", "kind"), [("FrozenLake-v1", (16,)), ("Blackjack-v1", (32 + 11 + 2,))])
+def test_what_is_seen_may_be_anything_that_can_be_laid_flat(name: str, kind: tuple[int, ...]) -> None:
+    play = played.load(name, environments=2, steps=4, minibatches=1)
+    assert play.seen == kind
+    fit(agent(play), 1)
+
+
+def test_a_slow_environment_runs_in_processes_of_its_own() -> None:
+    apart = played.load(GAMES + "Corridor", environments=2, steps=8, minibatches=1, workers=True)
+    here = played.load(GAMES + "Corridor", environments=2, steps=8, minibatches=1)
+    one, two = live(apart, agent(apart)), live(here, agent(here))
+    assert torch.equal(one.seen_TE, two.seen_TE) and torch.equal(one.reward_TE, two.reward_TE)
+
+
+def test_processes_share_environments_and_nothing_that_is_drawn_changes() -> None:
+    play = played.load("CartPole-v1", environments=4, steps=8, minibatches=2)
+    source = Live(play, agent(play), 0, 0)
+    source.samples = ppo.Samples(*[torch.zeros(8, 4)] * 6)
+    whole = source.order(Rng(0, 3, "agent.0.data"), "agent", 1)
+    halves = [source.order(Rng(0, 3, "agent.0.data", rank, 2), "agent", 1) for rank in (0, 1)]
+    assert torch.equal(whole, torch.cat(halves, 1))
+    assert all(sorted(column) == list(range(8)) for column in whole.T.tolist())
+
+
+GAMES_TO_RESUME = ["CartPole-v1", GAMES + "Reach", GAMES + "Screen"]
+GAMES_TO_RESUME += ["ALE/Pong-v5"] if ATARI else []
+
+
+@pytest.mark.parametrize("name", GAMES_TO_RESUME)
+def test_six_and_six_rollouts_are_twelve(name: str) -> None:
+    """Bit for bit, from a step in which environments do not begin anew (restart=4), and with what was scaled."""
+    play = played.load(name, environments=2, steps=16, epochs=2, minibatches=2, restart=4)
+    straight = fit(agent(play), 12)
+    first = fit(agent(play), 6, of=12)
+    torch.save(checkpoint.pack(first), "half.pt")
+    second = agent(play, seed=5)
+    Engine().prepare(second)
+    checkpoint.unpack(second, torch.load("half.pt", weights_only=True))
+    fit(second, 6, of=12, start=6)
+    for (key, one), two in zip(straight.net.state_dict().items(), second.net.state_dict().values(), strict=True):
+        assert torch.equal(one, two), key
+    for key, one in straight.state().items():
+        assert torch.equal(one, second.state()[key]), key
+
+
+def test_environments_begin_anew_where_they_must() -> None:
+    play = played.load("CartPole-v1", environments=2, steps=4, minibatches=1, restart=3)
+    objective = agent(play)
+    began = []
+    for step in range(7):
+        fit(objective, 1, of=7, start=step)
+        began.append(objective.past.at.tolist())
+    assert began == [[0, 1, 4], [0, 2, 8], [0, 3, 12], [3, 4, 4], [3, 5, 8], [3, 6, 12], [6, 7, 4]]
+
+
+# ---------------------------------------------------------------------------------------------------------- it learns
+
+
+def test_a_bandit_is_found_out() -> None:
+    play = played.load(GAMES + "Bandit", environments=8, steps=8, minibatches=1)
+    objective = fit(agent(play, rate=1e-2), 40)
+    chances = objective.decide(torch.ones(1, 1)).p_EA
+    assert chances is not None and int(chances[0].argmax()) == 2 and float(chances[0, 2]) > 0.9
+
+
+def test_a_way_out_is_found_by_looking() -> None:
+    play = played.load(GAMES + "Corridor", environments=8, steps=32, minibatches=1)
+    objective = fit(agent(play, rate=5e-3), 60)
+    returns = returns_of(objective, 10)
+    assert min(returns) == pytest.approx(1 - 0.1 * 3, abs=1e-5)
+
+
+def test_numbers_are_given_back() -> None:
+    play = played.load(GAMES + "Reach", environments=8, steps=32, minibatches=2, epochs=6)
+    objective = fit(agent(play, rate=5e-3, discount=0.5, entropy=0.0), 60)
+    returns = returns_of(objective, 10)
+    assert sum(returns) / 10 > -0.6, returns  # chance gets about -10, standing still -4
+
+
+def test_cartpole_is_solved() -> None:
+    card = recipe.find("play")
+    torch.manual_seed(0)
+    made = recipe.build(card, recipe.resolve(card, {"size": "tiny"}))
+    words = {"batch": made.batch, "steps": made.examples // made.batch, "schedule": made.schedule, "seed": 0}
+    loop.fit(made.objective, made.data, Engine(), **words)
+    returns = returns_of(made.objective, 20)
+    assert sum(returns) / 20 >= 475, returns
+
+
+# ------------------------------------------------------------------------------------------------------ the whole path
+
+
+def test_a_run_is_loaded_without_gymnasium_and_judged_with_it(gannet: Command) -> None:
+    words = ("--size", "tiny", "--data", GAMES + "Corridor", "--steps", "30", "--out", "run", "--skip", "all=to be quick")
+    told = gannet("train", "play", *words).stderr
+    assert "7,680 steps  " in told and "return -" in told and " steps/s" in told
+    made = run.load("run")
+    code = "import sys; sys.modules['gymnasium'] = None\nfrom gannet.run import load\nprint(load('run').digest())"
+    fresh = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert fresh.stdout.strip() == made.digest(), fresh.stderr
+    lines = [json.loads(line) for line in Path("run/metrics.jsonl").read_text().splitlines()]
+    assert {"agent.return", "agent.length", "agent.kl", "agent.entropy", "agent.clipped"} <= lines[-2].keys()
+    report = json.loads(gannet("evaluate", "run", "--json").stdout)
+    assert report["scores"]["return"]["floor"] < 0
+    card = Path("run/README.md").read_text()
+    assert "8 side by side" in card and "7,680 steps" in card
+    assert run.load("run", weights="best").step <= 30
+
+
+def test_a_description_is_recalled_as_it_was() -> None:
+    play = played.load("Pendulum-v1", environments=2, steps=4, minibatches=1)
+    facts = json.loads(json.dumps(play.facts()))
+    with keeping(Ledger(facts={"Pendulum-v1/train": facts}, recalled=True)):
+        again = played.load("Pendulum-v1")
+    assert again.facts() == play.facts() and again.about == play.about and again.box == 1 and again.limit == 200
+
+
+# ----------------------------------------------------------------------------------------------------- what goes wrong
+
+BROKEN = """
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+
+class Fine(gym.Env):
+    observation_space, action_space = spaces.Box(-1, 1, (2,), np.float32), spaces.Discrete(2)
+    def __init__(self, **words): self.time = 0
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.time = 0
+        return np.zeros(2, np.float32), {}
+    def step(self, action):
+        self.time += 1
+        return self.seen(), self.reward(), False, self.time == 150, {}
+    def seen(self): return np.full(2, 0.01 * (self.time % 50), np.float32)
+    def reward(self): return 1.0
+
+class Raises(Fine):
+    def reward(self): return 1.0 if self.time < 5 else [][0]
+
+class Nan(Fine):
+    def seen(self): return np.full(2, np.nan if self.time > 5 else 0.0, np.float32)
+
+class NanReward(Fine):
+    def reward(self): return float("nan") if self.time > 5 else 0.0
+
+class Shape(Fine):
+    def seen(self): return np.zeros(2 if self.time < 5 else 3, np.float32)
+
+class Checked(Fine):
+    def reset(self, *, seed=None, options=None): return np.zeros(3, np.float32), {}
+
+class Many(Fine):
+    action_space = spaces.MultiDiscrete([2, 2])
+
+class Screenless(Fine):
+    def __init__(self, **words): raise RuntimeError("No available video device")
+
+class Nothing: ...
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "parts", "status"),
+    [
+        ("CartPol-v1", ["no environment has this name", "CartPol-v1", "CartPole-v1"], 2),
+        ("cartpole-v1", ["CartPole-v1"], 2),
+        ("broken:Raises", ["has raised in the middle, at step 5", "IndexError"], 1),
+        ("broken:Nan", ["observation that is no number", "step 6"], 1),
+        ("broken:NanReward", ["reward that is no number", "step 6"], 1),
+        ("broken:Shape", ["broken:Shape", "at step 5", "shape"], 1),
+        ("broken:Checked", ["gymnasium's checker complains about broken:Checked", "observation"], 1),
+        ("broken:Many", ["neither a choice (Discrete) nor numbers (Box)", "MultiDiscrete"], 1),
+        ("broken:Screenless", ["wants a display", "SDL_VIDEODRIVER=dummy"], 1),
+        ("broken:Nothing", ["is no gymnasium.Env"], 2),
+        ("broken:Fin", ["no environment of this name", "Fine"], 2),
+        ("absent.module:Env", ["no such module", "absent.module"], 2),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_cannot_be_played_is_told_in_a_line(name: str, parts: list[str], status: int) -> None:
+    Path("broken.py").write_text(BROKEN)
+    with pytest.raises(Wrong) as error:
+        play = played.load(name, environments=2, steps=16, minibatches=1)
+        live(play, agent(play))
+    one_line(str(error.value), *parts)
+    assert error.value.status == status
+
+
+def test_an_environment_that_raises_while_it_trains_is_one_line(gannet: Command) -> None:
+    Path("broken.py").write_text(BROKEN.replace("self.time < 5", "self.time < 140"))
+    words = ("train", "play", "--size", "tiny", "--data", "broken:Raises", "--steps", "9", "--skip", "all=x", "--out", "run")
+    one_line(gannet(*words, status=1).stderr.splitlines()[-1], "has raised in the middle", "IndexError")
+    assert folders.checkpoints(Path("run"))  # what was learnt before is kept
+
+
+def test_what_is_not_installed_is_told_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "gannet.data.environments")
+    monkeypatch.delattr("gannet.data.environments")
+    monkeypatch.setitem(sys.modules, "gymnasium", None)
+    with pytest.raises(Wrong) as error:
+        played.load("CartPole-v1")
+    one_line(str(error.value), "gymnasium", "pip install 'gannet[play]'")
+
+
+@pytest.mark.skipif(not ATARI, reason="ale-py is not installed")
+def test_a_game_without_its_rom(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ale_py import roms
+
+    monkeypatch.setattr(roms, "get_rom_path", lambda game: None)
+    with pytest.raises(Wrong) as error:
+        Vector("ALE/Pong-v5", {}, 1)
+    one_line(str(error.value), "ALE/Pong-v5", "ROM")
+    with pytest.raises(Wrong) as error:
+        Vector("ALE/Pongg-v5", {}, 1)
+    one_line(str(error.value), "ALE/Pongg-v5", "ALE/Pong-v5")
+
+
+def test_a_rollout_that_cannot_be_parted() -> None:
+    with pytest.raises(Wrong, match="multiple of minibatches") as error:
+        played.load("CartPole-v1", steps=10, minibatches=4)
+    assert error.value.status == 2

@@ -1,0 +1,197 @@
+"""The parallelised Q-network: its targets against plain loops, a planted leak, and CartPole in seconds."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from gannet import run
+from gannet.data import play
+from gannet.errors import Wrong
+from gannet.nets.agents import Agent
+from gannet.objectives.pqn import PQN, VECTORS, exploring, greedily, q_lambda
+from gannet.objectives.reinforce import Reinforce, differences, returns
+from gannet.recipe import falling
+from gannet.rng import Rng
+from gannet.training import loop
+from gannet.training.engine import Engine
+
+pytest.importorskip("gymnasium")
+
+Rollout = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
+
+
+def rollout(seed: int, steps: int = 17, environments: int = 5, ends: float = 0.15) -> Rollout:
+    """Rewards, best values, terminations and truncations of a made-up rollout; after each end a step that only resets."""
+    random = torch.Generator().manual_seed(seed)
+    reward_TE = torch.randn(steps, environments, generator=random, dtype=torch.float64)
+    best_TE = torch.randn(steps + 1, environments, generator=random, dtype=torch.float64)
+    terminated_TE = torch.rand(steps, environments, generator=random) < ends
+    truncated_TE = torch.rand(steps, environments, generator=random) < ends
+    for t in range(1, steps):
+        fresh_E = terminated_TE[t - 1] | truncated_TE[t - 1]
+        for now_TE in (terminated_TE, truncated_TE):
+            now_TE[t] &= ~fresh_E
+        reward_TE[t] = torch.where(fresh_E, 0.0, reward_TE[t])
+    return reward_TE, best_TE, terminated_TE, truncated_TE
+
+
+def as_defined(rolled: Rollout, discount: float, trace: float) -> torch.Tensor:
+    """The weighted mean of all n-step returns, from each step forwards: the definition, with no recursion."""
+    reward_TE, best_TE, terminated_TE, truncated_TE = rolled
+    steps, environments = reward_TE.shape
+    target_TE = torch.zeros_like(reward_TE)
+    for e in range(environments):
+        for t in range(steps):
+            found, collected, power = [], 0.0, 1.0
+            for k in range(t, steps):
+                collected += power * float(reward_TE[k, e])
+                power *= discount
+                nothing_comes = bool(terminated_TE[k, e])
+                found.append(collected + (0.0 if nothing_comes else power * float(best_TE[k + 1, e])))
+                if nothing_comes or truncated_TE[k, e]:
+                    break
+            weights = [(1 - trace) * trace**n for n in range(len(found) - 1)] + [trace ** (len(found) - 1)]
+            target_TE[t, e] = sum(w * value for w, value in zip(weights, found, strict=True))
+    return target_TE
+
+
+def leaking(rolled: Rollout, discount: float, trace: float) -> torch.Tensor:
+    """The same with the bug that is easily made: only the bootstrap is masked at an end, not the trace behind it."""
+    reward_TE, best_TE, terminated_TE, truncated_TE = rolled
+    goes_on_TE = (~(terminated_TE | truncated_TE)).to(reward_TE.dtype)
+    target_TE = torch.zeros_like(reward_TE)
+    for t in reversed(range(len(reward_TE))):
+        if t == len(reward_TE) - 1:
+            target_TE[t] = reward_TE[t] + discount * best_TE[t + 1] * goes_on_TE[t]
+        else:
+            next_E = (1 - trace) * best_TE[t + 1] * goes_on_TE[t] + trace * target_TE[t + 1]
+            target_TE[t] = reward_TE[t] + discount * next_E
+    return target_TE
+
+
+@pytest.mark.parametrize(("discount", "trace"), [(0.99, 0.65), (0.9, 0.0), (1.0, 1.0), (0.95, 0.95)])
+def test_the_targets_are_what_a_plain_loop_says(discount: float, trace: float) -> None:
+    for seed in range(4):
+        rolled = rollout(seed)
+        found = q_lambda(*rolled, discount=discount, trace=trace)
+        real_TE = torch.ones_like(rolled[2])  # the steps that only reset are weighted 0 and may hold anything
+        real_TE[1:] = ~(rolled[2] | rolled[3])[:-1]
+        torch.testing.assert_close(found[real_TE], as_defined(rolled, discount, trace)[real_TE])
+
+
+def test_nothing_leaks_over_the_end_of_an_episode() -> None:
+    reward_TE, best_TE, terminated_TE, truncated_TE = rollout(0, ends=0.0)
+    terminated_TE[6, 0] = truncated_TE[6, 1] = True
+    before = (reward_TE, best_TE, terminated_TE, truncated_TE)
+    changed_TE = reward_TE.clone()
+    changed_TE[7:] += 100  # of the next episode
+
+    def moved(targets) -> torch.Tensor:
+        after = (changed_TE, *before[1:])
+        return (targets(before) != targets(after))[:7].any(0)
+
+    assert moved(lambda rolled: q_lambda(*rolled, discount=0.99, trace=0.65)).tolist() == [False, False, True, True, True]
+    assert moved(lambda rolled: leaking(rolled, 0.99, 0.65)).all()  # so that the test would notice
+
+
+def test_what_was_cut_off_is_bootstrapped_and_what_ended_is_not() -> None:
+    reward_TE, best_TE = torch.zeros(2, 2), torch.full((3, 2), 10.0)
+    terminated_TE = torch.tensor([[True, False], [False, False]])
+    truncated_TE = torch.tensor([[False, True], [False, False]])
+    found = q_lambda(reward_TE, best_TE, terminated_TE, truncated_TE, discount=0.5, trace=0.9)
+    assert found[0].tolist() == [0, 5]
+    both = q_lambda(reward_TE, best_TE, terminated_TE | truncated_TE, truncated_TE, discount=0.5, trace=0.9)
+    assert both[0].tolist() == [0, 0]
+
+
+def test_exploration_falls_and_stays() -> None:
+    assert [exploring(p, first=1, last=0.1, share=0.5) for p in (0, 0.25, 0.5, 1)] == pytest.approx([1, 0.55, 0.1, 0.1])
+    assert exploring(0.0, last=0.02, share=0.0) == 0.02
+    q_EA, any_E = torch.tensor([[0.0, 1.0], [1.0, 0.0]]), torch.tensor([0, 0])
+    assert greedily(q_EA, 0.5, torch.tensor([0.6, 0.6]), any_E).tolist() == [1, 0]
+    assert greedily(q_EA, 0.5, torch.tensor([0.4, 0.4]), any_E).tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("points", [False, True])
+def test_rewards_to_go_are_what_a_plain_loop_says(points: bool) -> None:
+    reward_TE, _, terminated_TE, truncated_TE = rollout(1)
+    reward_TE = reward_TE * (reward_TE > 1)  # points are few
+    ended_TE = terminated_TE | truncated_TE
+    found_TE, known_TE = returns(reward_TE, ended_TE, discount=0.9, points=points)
+    for e in range(reward_TE.shape[1]):
+        for t in range(len(reward_TE)):
+            total, known = 0.0, False
+            for k in range(t, len(reward_TE)):
+                total += 0.9 ** (k - t) * float(reward_TE[k, e])
+                known = bool(ended_TE[k, e]) or (points and float(reward_TE[k, e]) != 0)
+                if known:
+                    break
+            assert float(found_TE[t, e]) == pytest.approx(total) and bool(known_TE[t, e]) == known
+
+
+def returns_of(objective: PQN | Reinforce, episodes: int = 10) -> list[float]:
+    """What the finished agent gets on seeds of its own."""
+    found = play.episodes(objective.play, lambda seen_E: objective.decide(seen_E).did_E, range(50_000, 50_000 + episodes))
+    return [value for value, _ in found]
+
+
+def test_cartpole_is_solved() -> None:
+    torch.manual_seed(0)
+    place = play.load("CartPole-v1", environments=32, steps=32, minibatches=8)
+    net = Agent(place.seen, place.actions, norm=True)
+    objective = PQN(net, place, **VECTORS)
+    loop.fit(objective, place, Engine(cpu=True), batch=1024, steps=40, schedule=falling, seed=0)
+    assert sum(returns_of(objective)) / 10 > 450
+    decided = objective.decide(torch.zeros(3, 4))
+    assert decided.p_EA is not None and torch.equal(decided.p_EA.argmax(1), decided.did_E)  # it leaves nothing to chance
+
+
+def test_the_loss_and_the_targets_are_those_of_the_formulas() -> None:
+    torch.manual_seed(0)
+    place = play.load("CartPole-v1", environments=3, steps=24, minibatches=2)
+    objective = PQN(Agent(place.seen, place.actions, norm=True, width=16), place, rewards="plain", discount=0.9, trace=0.7)
+    for parameter in objective.players["agent"].net.parameters():
+        parameter.data += torch.randn_like(parameter) / 10
+    live = place.played_by(objective, 0)
+    rolled = live.rollout(72, Rng(0, 0, "agent.0.data"))
+    live.close()
+    with torch.no_grad():
+        samples = objective.prepare(rolled, Rng(0, 0, "agent.0.data"))
+        best_TE = torch.stack([objective.quality(seen_E).amax(1) for seen_E in rolled.seen_TE])
+    assert rolled.terminated_TE.any() and not rolled.counts_TE.all()
+    by_hand = as_defined((rolled.reward_TE, best_TE, rolled.terminated_TE, rolled.truncated_TE), 0.9, 0.7)
+    torch.testing.assert_close(samples.target[rolled.counts_TE], by_hand[rolled.counts_TE], rtol=1e-4, atol=1e-4)
+    batch = type(samples)(*(part.flatten(0, 1) for part in samples))
+    values_N, weights_N, _ = objective.loss("agent", batch, Rng(0, 0, "agent.0"))
+    q_N = objective.quality(batch.seen)[range(72), batch.did]
+    torch.testing.assert_close(values_N, (q_N - batch.target) ** 2 / 2 * batch.counts)
+    assert weights_N is not None and float(weights_N.sum()) == pytest.approx(float(batch.counts.sum()), abs=1e-3)
+
+
+def test_a_q_network_wants_a_choice() -> None:
+    place = play.load("Pendulum-v1")
+    with pytest.raises(Wrong, match="chooses among actions") as told:
+        PQN(Agent(place.seen, None, place.box), place)
+    assert told.value.status == 2
+
+
+def test_reinforce_learns_a_little() -> None:
+    torch.manual_seed(0)
+    place = play.load("CartPole-v1", environments=8, steps=256, epochs=1, minibatches=1)
+    objective = Reinforce(Agent(place.seen, place.actions, width=16), place, rate=1e-2, rewards="plain")
+    loop.fit(objective, place, Engine(cpu=True), batch=2048, steps=12, schedule=falling, seed=0)
+    assert sum(returns_of(objective)) / 10 > 35  # chance gets 20
+
+
+def test_what_moves_is_the_newest_frame_less_the_one_before() -> None:
+    x_NCHW = torch.tensor([[10, 20, 50, 250]], dtype=torch.uint8).view(1, 4, 1, 1)
+    assert differences(x_NCHW).flatten().tolist() == pytest.approx([0, 0, 0, 200 / 255])
+
+
+def test_the_recipe_play_takes_it() -> None:
+    words = {"size": "tiny", "method": "pqn", "steps": 2, "skip": {"all": "to be quick"}}
+    made = run.train("play", out="run", **words)
+    assert isinstance(made.objective, PQN) and run.load("run").digest() == made.digest()
+    with pytest.raises(Wrong, match="chooses among actions"):
+        run.train("play", data="Pendulum-v1", out="other", **words)
