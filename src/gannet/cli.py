@@ -506,7 +506,7 @@ def explain(words: list[str]) -> None:
         _explain_agent(loaded, given, folder, as_json)
         return
     if given["file"] is None:
-        raise Wrong("there is no picture to explain", try_="gannet explain RUN photo.png", usage=True)
+        raise Wrong("there is no picture to explain", try_="gannet explain RUN FILE", usage=True)
     report = explain_into(loaded, given.pop("file"), folder, **given)
     if as_json:
         print(json.dumps(report, indent=2))
