@@ -16,6 +16,7 @@ import torch
 from conftest import Command, one_line
 from gannet import recipe, run
 from gannet.errors import Wrong
+from gannet.evaluation import play as playing
 from gannet.nets.agents import Agent
 from gannet.objectives.cloning import Cloning
 from gannet.objectives.gail import Gail, Samples, ending, reward
@@ -160,24 +161,16 @@ def test_the_environments_reward_is_never_looked_at() -> None:
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
-def fitted(kind: str, steps: int) -> tuple[Gail, dict[str, float]]:
-    """A contest after so many steps, and the numbers of the last."""
-    objective, last = contest(kind, rate=3e-3, entropy=0.0), {}
-    hook = (1, lambda step, seen: last.update(seen))
-    loop.fit(objective, objective.play, Engine(cpu=True), batch=128, steps=steps, schedule=falling, seed=0, every=[hook])
-    return objective, last
-
-
-def test_a_contest_learns_what_no_reward_asks_for() -> None:
-    objective, _ = fitted("Signs", 40)
+@pytest.mark.parametrize("kind", ["Signs", "Numbers"])
+def test_a_contest_learns_what_no_reward_asks_for(kind: str) -> None:
+    objective = contest(kind, rate=3e-3, entropy=0.0)
+    loop.fit(objective, objective.play, Engine(cpu=True), batch=128, steps=40, schedule=falling, seed=0)
     seen_N = torch.rand(400, 2) * 2 - 1
-    assert float((objective.decide(seen_N).did_E == (seen_N[:, 0] > 0)).float().mean()) > 0.9
-
-
-def test_continuous_actions_are_judged_with_what_was_seen() -> None:
-    objective, seen = fitted("Numbers", 10)
-    assert seen["critic.expert"] > seen["critic.agent"] + 0.05  # actions at random are told from the expert's
-    assert objective.decide(torch.zeros(3, 2)).did_E.shape == (3, 1)
+    did = objective.decide(seen_N).did_E
+    if kind == "Signs":
+        assert float((did == (seen_N[:, 0] > 0)).float().mean()) > 0.9
+    else:  # it goes the expert's way; how far is learnt only once it has become surer than it is here
+        assert float(torch.corrcoef(torch.stack([did[:, 0], seen_N[:, 0]]))[0, 1]) > 0.75
 
 
 @pytest.mark.parametrize("kind", ["Signs", "Numbers"])
@@ -347,8 +340,8 @@ def test_a_run_does_not_go_on_with_another_expert() -> None:
 
 def test_cartpole_is_balanced_as_the_expert_does() -> None:
     made = run.train("imitate", size="tiny", method="cloning", steps=120, out="cloned", skip=NONE)
-    found = play.episodes(made.objective.play, lambda seen_E: made.objective.decide(seen_E).did_E, range(10))
-    assert sum(value for value, _ in found) / 10 > 450
+    found = playing.played(made.objective.play, playing.agent(made.objective, greedy=True), range(10))
+    assert sum(episode.returns for episode in found) / 10 > 450
 
 
 def test_the_recipe_says_what_it_is() -> None:

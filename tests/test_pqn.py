@@ -8,6 +8,7 @@ import torch
 from gannet import run
 from gannet.data import play
 from gannet.errors import Wrong
+from gannet.evaluation import play as playing
 from gannet.nets.agents import Agent
 from gannet.objectives.pqn import PQN, VECTORS, exploring, greedily, q_lambda
 from gannet.objectives.reinforce import Reinforce, differences, returns
@@ -132,8 +133,8 @@ def test_rewards_to_go_are_what_a_plain_loop_says(points: bool) -> None:
 
 def returns_of(objective: PQN | Reinforce, episodes: int = 10) -> list[float]:
     """What the finished agent gets on seeds of its own."""
-    found = play.episodes(objective.play, lambda seen_E: objective.decide(seen_E).did_E, range(50_000, 50_000 + episodes))
-    return [value for value, _ in found]
+    seeds = range(50_000, 50_000 + episodes)
+    return [episode.returns for episode in playing.played(objective.play, playing.agent(objective, greedy=True), seeds)]
 
 
 def test_cartpole_is_solved() -> None:

@@ -52,7 +52,7 @@ def verdicts(rows: list[preflight.Row], verdict: str) -> set[str]:
 @pytest.mark.parametrize("bug", GALLERY, ids=lambda bug: bug.name.replace(" ", "-"))
 def test_a_planted_bug_fails_the_checks_that_it_must_and_no_others(bug: Bug, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = preflight.fly(planted(bug, monkeypatch), full=True)
-    assert verdicts(rows, "fail") == set(bug.fails), preflight.failed(rows)
+    assert verdicts(rows, "fail") - set(bug.perhaps) == set(bug.fails), preflight.failed(rows)
     wanted = set(bug.warns) | KNOWN.get(bug.base, set()) | KNOWN.get(bug.data, set())
     assert wanted <= verdicts(rows, "warn") <= wanted | MACHINE
 

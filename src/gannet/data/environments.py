@@ -39,6 +39,7 @@ LONGEST = 108_000  # frames of an Atari game at most: half an hour (Machado et a
 
 if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
     os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # SDL draws into memory where there is no display
+os.environ.setdefault("SDL_NO_SIGNAL_HANDLERS", "1")  # or SDL takes the SIGTERM at which a run saves and stops
 
 
 @contextlib.contextmanager

@@ -17,8 +17,8 @@ from gannet.rng import Rng
 
 MANY = 256  # agent steps behind a statistic
 GAMMA = 0.5  # in the chain whose values are known
-LEARNT = 80  # steps of learning them
-APART = 0.35  # by which they may be off: taking one end for the other is off by 1.5
+LEARNT = 60  # steps of learning them
+APART = 0.25  # by which they may be off: taking one end for the other is off by 1.5
 
 
 def plays(case: Case) -> bool:
