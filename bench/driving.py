@@ -21,7 +21,9 @@ import numpy as np
 
 from gannet.data import driving, roads
 from gannet.data.driving import Episode
+from gannet.data.environments import painting
 from gannet.evaluation import driving as scores
+from gannet.evaluation.play import judged_on
 from gannet.files import write_json
 
 
@@ -48,7 +50,7 @@ def learn(kind: str, road: str, where: Path, steps: int, seed: int) -> tuple[Any
     identity = driving.find(road).ids[0]
 
     def bare() -> Any:
-        with roads.painting():
+        with painting():
             return gymnasium.make(identity, disable_env_checker=True)
 
     judged = roads.Prepared(roads.Driven(bare(), road))
@@ -75,7 +77,7 @@ def learn(kind: str, road: str, where: Path, steps: int, seed: int) -> tuple[Any
     return maker.load(path, device="cpu"), judged
 
 
-def drive(path: Path, environment: Any, driver: Any, seeds: range, delay: int = 0) -> None:
+def drive(path: Path, environment: Any, driver: Any, seeds: list[int], delay: int = 0) -> None:
     """Drive what is not in the file yet, and keep it there, an episode at a time."""
     kept = json.loads(path.read_text()) if path.is_file() else {"episodes": [], "took": [], "delay": delay}
     for seed in seeds[len(kept["episodes"]) :]:
@@ -113,7 +115,7 @@ def main() -> None:
     words.add_argument("--episodes", type=int, default=100)
     words.add_argument("--out", type=Path, default=Path("driving"))
     given = words.parse_args()
-    seeds = range(scores.HELD_OUT, scores.HELD_OUT + given.episodes)
+    seeds = judged_on(given.episodes, 0)
     for road in given.roads:
         where = given.out / road
         where.mkdir(parents=True, exist_ok=True)

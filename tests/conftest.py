@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,6 +39,15 @@ def gannet() -> Command:
         return done
 
     return call
+
+
+@pytest.fixture
+def bench(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The script of bench/ that a test file is named after (test_oracle.py: bench/oracle.py), as a module."""
+    name = request.path.stem.removeprefix("test_")
+    monkeypatch.syspath_prepend(str(Path(__file__).parent.parent / "bench"))
+    yield importlib.import_module(name)
+    sys.modules.pop(name, None)
 
 
 def one_line(text: str, *parts: object) -> None:

@@ -2,22 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 import math
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
-
-BENCH = Path(__file__).parent.parent / "bench"
-
-
-@pytest.fixture
-def bench(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.syspath_prepend(str(BENCH))
-    yield importlib.import_module("contests")
-    sys.modules.pop("contests", None)
 
 
 def points(*pairs: tuple[float, float]) -> list[dict[str, float]]:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 pytest.importorskip("gymnasium", reason="driving comes with gannet[play]")
 pytest.importorskip("highway_env", reason="driving comes with gannet[play]")
@@ -22,17 +23,18 @@ import gymnasium
 from gymnasium import spaces
 
 from gannet import run
-from gannet.data import driving, roads
+from gannet.data import driving, environments, play, roads
 from gannet.data.driving import Episode
 from gannet.errors import Wrong
 from gannet.evaluation import driving as scores
+from gannet.evaluation import play as playing
 
 
 def bare(name: str, eyes: str = "vector", **more: Any) -> Any:
     """The environment without anything of ours around it."""
     scenario = driving.find(name)
     config = scenario.config | {"observation": dict(getattr(scenario, eyes))} | more
-    with roads.painting():
+    with environments.painting():
         return gymnasium.make(scenario.ids[0], config=config, disable_env_checker=True)
 
 
@@ -98,7 +100,8 @@ def test_pictures_are_painted_where_there_is_no_display(monkeypatch: pytest.Monk
 
 
 def test_a_painter_can_be_told_to_end() -> None:
-    asked = "import os, signal; from gannet.data import roads\nwith roads.painting(): os.kill(os.getpid(), signal.SIGTERM)\n"
+    asked = "import os, signal\nfrom gannet.data.environments import painting\n"
+    asked += "with painting(): os.kill(os.getpid(), signal.SIGTERM)\n"
     done = subprocess.run([sys.executable, "-c", asked + "signal.pause()"], timeout=120, check=False)
     assert done.returncode == -signal.SIGTERM
 
@@ -274,3 +277,10 @@ def test_a_net_learns_to_drive_is_judged_and_is_the_same_when_loaded(tmp_path: P
     assert set(report["delayed"]) == set(report["scores"]) - {"decision_ms"}
     again, _ = judge.judge(made.objective)
     assert all(again["scores"][name] == report["scores"][name] for name in scores.MEANINGS if name != "arrived")
+
+
+def test_films_of_highway_envs_bare_ids_are_not_black(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    game = play.load("highway-fast-v0", environments=2, steps=4, minibatches=1)
+    episode = playing.filmed(game, playing.always(torch.tensor(3)), 10_000)
+    assert episode.frames is not None and episode.frames.max() == 255 and episode.frames[-1].std() > 10

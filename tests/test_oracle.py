@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import itertools
 import json
 import math
@@ -18,16 +17,6 @@ from conftest import one_line
 from gannet.errors import Wrong
 from gannet.objectives.language import Language
 from gannet.rng import Rng
-
-BENCH = Path(__file__).parent.parent / "bench"
-
-
-@pytest.fixture
-def bench(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """bench/oracle.py as a module; a test that runs without it has nothing to test."""
-    monkeypatch.syspath_prepend(str(BENCH))
-    yield importlib.import_module("oracle")
-    sys.modules.pop("oracle", None)
 
 
 @pytest.fixture

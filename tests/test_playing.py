@@ -197,9 +197,6 @@ def test_every_score_stands_beside_chance_and_the_best_single_action(pole: place
 def test_the_best_single_action_is_found_and_one_game_is_not_taken_for_many(counting: places.Play) -> None:
     playing = Playing(counting, episodes=5)
     assert playing.best_constant({}, 0)[0] == "2"
-    playing.tally = lambda vector: {"steps": np.ones(5)}
-    found = scores.played(counting, scores.always(torch.tensor(0)), [0, 7, 14, 21, 28], tally=playing.tally)
-    assert [one.more for one in found] == [{"steps": 1.0}] * 5
     first, _ = playing.judge(First())
     assert "one game" not in first["about"]
     same, _ = Playing(places.load("test_playing:Counting", options={"length": 4}), episodes=5).judge(First())

@@ -775,8 +775,12 @@ def _nearest(run: Run, target: Target, x_NCHW: torch.Tensor, offline: bool, trus
         mine_1D = target.features(x_NCHW)
         parts = [target.features(images.to_float(part).to(x_NCHW.device)) for part in pictures[which].split(at_once(pictures))]
         far_N = torch.cdist(mine_1D, torch.cat(parts))[0].cpu()
-    order = far_N.argsort()[:NEAR]
-    examples = [{"number": int(which[i]), "distance": float(far_N[i])} for i in order]
+        # Once more one by one, as the picture itself: in a batch rounding is another, and a copy would not be at 0.
+        near = far_N.argsort()[:NEAR]
+        alone = [target.features(images.to_float(pictures[which[i]][None]).to(x_NCHW.device)) for i in near]
+        exact = torch.stack([(one - mine_1D).norm() for one in alone]).cpu()
+    order, exact = near[exact.argsort()], exact.sort().values
+    examples = [{"number": int(which[i]), "distance": float(far)} for i, far in zip(order, exact, strict=True)]
     if labels_N is not None:
         for one in examples:
             one["class"] = names[int(labels_N[one["number"]])]

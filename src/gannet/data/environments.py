@@ -53,6 +53,39 @@ def quietly() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def painting() -> Iterator[None]:
+    """highway-env paints inside, with no display at all.
+
+    With SDL_VIDEODRIVER=dummy, the usual way to do without one, it paints nothing and hands out black pictures. It looks at
+    that variable when it makes a viewer, and SDL when it is first opened: so SDL is opened first.
+    """
+    import pygame
+
+    before = os.environ.get("SDL_VIDEODRIVER")
+    if not pygame.display.get_init():
+        os.environ["SDL_VIDEODRIVER"] = "dummy"
+        pygame.display.init()
+    os.environ.pop("SDL_VIDEODRIVER", None)
+    try:
+        yield
+    finally:
+        if before is not None:
+            os.environ["SDL_VIDEODRIVER"] = before
+
+
+class Painted(gym.Wrapper):
+    """An environment of highway-env's that paints whenever it makes a viewer: at a reset, or when it is first looked at."""
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        with painting():
+            return self.env.reset(seed=seed, options=options)
+
+    def render(self) -> Any:
+        with painting():
+            return self.env.render()
+
+
+@contextlib.contextmanager
 def trouble(name: str, when: str) -> Iterator[None]:
     """Whatever an environment raises, as one line.
 
@@ -175,13 +208,21 @@ def make(
     options = options | ({"render_mode": render_mode} if render_mode else {})
     made = own_class(name) if ":" in name else None
     with trouble(name, "when it was opened"):
-        env = made(**options) if made else gym.make(known(name), disable_env_checker=True, **options)
+        env = made(**options) if made else registered(known(name), options)
         kind = kind_of(env.observation_space)
         if kind == "frames":
             env = gym.wrappers.FrameStackObservation(Frames(env, pixels), stack)
         elif kind == "other":
             env = gym.wrappers.FlattenObservation(env)
     return env
+
+
+def registered(id: str, options: dict[str, Any]) -> gym.Env:
+    """One of Gymnasium's registered environments; highway-env's so that they paint."""
+    if not str(gym.spec(id).entry_point).startswith("highway_env"):
+        return gym.make(id, disable_env_checker=True, **options)
+    with painting():
+        return Painted(gym.make(id, disable_env_checker=True, **options))
 
 
 def is_atari(name: str) -> bool:

@@ -7,17 +7,15 @@ Shapes: C frames of a stack, oldest first, H, W pixels, D numbers of a vector.
 
 from __future__ import annotations
 
-import contextlib
-import os
 import time
 import warnings
-from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from gannet.data.driving import STANDING, Episode, find, options
+from gannet.data.environments import registered
 from gannet.errors import Wrong
 
 try:
@@ -60,8 +58,7 @@ def make(
     seen = config["observation"]
     if "observation_shape" in seen:  # which is a list where it comes out of a record, and must not be one
         config = config | {"observation": seen | {"observation_shape": tuple(seen["observation_shape"])}}
-    with painting():
-        driven = Driven(_open(scenario.ids, render_mode=render_mode, config=config), road)
+    driven = Driven(_open(scenario.ids, render_mode=render_mode, config=config), road)
     return Picture(driven) if eyes == "pixels" else Vector(driven)
 
 
@@ -86,30 +83,7 @@ def _open(ids: tuple[str, ...], **options: Any) -> gymnasium.Env[Any, Any]:
         warnings.filterwarnings("ignore", message=".*is out of date", category=DeprecationWarning)
         # Box2D's bindings warn while they are loaded, at a place where a warning made an error ends the process.
         warnings.filterwarnings("ignore", message="builtin type .* has no __module__ attribute", category=DeprecationWarning)
-        return gymnasium.make(known[0], disable_env_checker=True, **options)
-
-
-@contextlib.contextmanager
-def painting() -> Iterator[None]:
-    """highway-env paints while and after this is open, with no display at all.
-
-    With SDL_VIDEODRIVER=dummy, the usual way to do without one, highway-env paints nothing and hands out black pictures. It
-    looks at that variable when it makes a viewer, and SDL when it is first opened: so SDL is opened first. It must not take
-    SIGTERM for itself then, as it does unless told, or nobody could end the process with it any more.
-    """
-    import pygame
-
-    os.environ.setdefault("SDL_NO_SIGNAL_HANDLERS", "1")
-    before = os.environ.get("SDL_VIDEODRIVER")
-    if not pygame.display.get_init():
-        os.environ["SDL_VIDEODRIVER"] = "dummy"
-        pygame.display.init()
-    os.environ.pop("SDL_VIDEODRIVER", None)
-    try:
-        yield
-    finally:
-        if before is not None:
-            os.environ["SDL_VIDEODRIVER"] = before
+        return registered(known[0], options)
 
 
 class Odometer:
@@ -147,9 +121,8 @@ class Driven(gymnasium.Wrapper[Any, Any, Any, Any]):
         self.total, self.length = 0.0, 0
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        with contextlib.nullcontext() if self.racing else painting():
-            self._manners()
-            seen, info = self.env.reset(seed=seed, options=options)
+        self._manners()
+        seen, info = self.env.reset(seed=seed, options=options)
         self.total, self.length = 0.0, 0
         self.metres = self.seconds = self.stood = self.beside = 0.0  # CarRacing's; the others have an odometer
         if not self.racing:
@@ -166,10 +139,6 @@ class Driven(gymnasium.Wrapper[Any, Any, Any, Any]):
             self.episode = self._told(terminated, info)
             info = info | {"episode_driven": asdict(self.episode)}
         return seen, float(reward), bool(terminated), bool(truncated), info
-
-    def render(self) -> Any:
-        with contextlib.nullcontext() if self.racing else painting():
-            return super().render()
 
     def take_the_wheel(self) -> None:
         """Let highway-env's own rule-based driver have the car for the rest of the episode: see `rule_based`.

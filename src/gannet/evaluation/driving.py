@@ -22,7 +22,7 @@ from gannet.data.driving import Episode
 from gannet.errors import Wrong
 from gannet.evaluation.classes import wilson
 from gannet.evaluation.images import Score, no_wishes
-from gannet.evaluation.play import HELD_OUT, VALIDATION, bootstrap
+from gannet.evaluation.play import VALIDATION, bootstrap, judged_on
 
 DEADLINE = 0.020  # seconds: 50 decisions a second
 WATCHED = {"highway": 8, "merge": 8, "roundabout": 8, "intersection": 8, "racetrack": 2, "car-racing": 2}  # episodes of that
@@ -273,12 +273,10 @@ class Driving:
             Wrong: for other features, and for fewer than one episode.
         """
         no_wishes("a driver is judged by driving alone", wish, False)
-        n, first = self.episodes if episodes is None else episodes, HELD_OUT + 1_000 * seed
-        if n < 1:
-            raise Wrong("a driver is judged by one episode at least", got=f"--episodes {n}", try_="--episodes 100", usage=True)
+        seeds = judged_on(self.episodes if episodes is None else episodes, seed)
         from gannet.data.roads import make
 
-        seeds, environment = range(first, first + n), make(self.road, self.eyes)
+        environment = make(self.road, self.eyes)
         try:
             mine, took = play(environment, Net(objective), seeds)
             idle = next(driver for driver in baselines(self.road) if driver.name == "idle")
@@ -298,7 +296,7 @@ class Driving:
             "scores": scores,
             "columns": ["net", "idle"],
             "decision": times,
-            "about": f"{self.road} ({self.eyes}), {len(mine)} episodes on seeds {first} to {seeds[-1]}, none of "
+            "about": f"{self.road} ({self.eyes}), {len(mine)} episodes on seeds {seeds[0]} to {seeds[-1]}, none of "
             "which was learnt from; the likeliest action is taken. Decisions on one thread at batch 1: "
             f"{100 * times['late']:.2f} % took longer than {1e3 * DEADLINE:.0f} ms.",
             "picture": "The episodes' returns, the worst first: of the net, and of the idle driver in grey.",

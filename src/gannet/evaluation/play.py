@@ -16,8 +16,8 @@ import io
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar, NamedTuple
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -124,7 +124,6 @@ class Episode:
         length: steps of the agent
         terminated: it came to an end; False where it was cut off
         last: a digest of its last observation: by it, return and length two episodes are known to be one game
-        more: what else was counted: name -> number
         frames: what a watcher saw (T + 1, H, W, 3), bytes; None where nobody asked for them
     """
 
@@ -133,7 +132,6 @@ class Episode:
     length: int
     terminated: bool
     last: str = ""
-    more: dict[str, float] = field(default_factory=dict)
     frames: np.ndarray | None = None
 
 
@@ -262,17 +260,12 @@ def moments(
             seen_E = after_E
 
 
-#: the environments after a step -> numbers of each (E,), to be summed over the episode
-Tally = Callable[[Any], dict[str, Any]]
-
-
 def played(
     play: Play,
     choose: Choose,
     seeds: Sequence[int],
     *,
     seed: int = 0,
-    tally: Tally | None = None,
     seats: int = SIDE_BY_SIDE,
     **changes: Any,
 ) -> list[Episode]:
@@ -283,14 +276,12 @@ def played(
         choose: what to do
         seeds: of the environments
         seed: of the choices
-        tally: what else is counted of each step
         seats: environments at once
         changes: as for `Play.open`
     """
     seats = min(seats, len(seeds))
     returns_N, length_N = torch.zeros(len(seeds), dtype=torch.float64), torch.zeros(len(seeds), dtype=torch.int64)
     ended_N = torch.zeros(len(seeds), dtype=torch.bool)
-    more: list[dict[str, float]] = [{} for _ in seeds]
     last = [""] * len(seeds)
     with contextlib.closing(play.open(seats, **changes)) as vector:
         for now in moments(vector, seats, choose, seeds, seed=seed, most=play.limit or MOST):
@@ -300,11 +291,7 @@ def played(
             ended_N[now.first + which_E] = now.terminated_E[which_E]
             for e in which_E[(now.terminated_E | now.truncated_E)[which_E]].tolist():
                 last[now.first + e] = hashlib.sha256(now.after_E[e].numpy().tobytes()).hexdigest()[:16]
-            for name, value_E in (tally(vector) if tally else {}).items():
-                for e in which_E.tolist():
-                    so_far = more[now.first + e]
-                    so_far[name] = so_far.get(name, 0.0) + float(value_E[e])
-    each = zip(seeds, returns_N.tolist(), length_N.tolist(), ended_N.tolist(), last, more, strict=True)
+    each = zip(seeds, returns_N.tolist(), length_N.tolist(), ended_N.tolist(), last, strict=True)
     return [Episode(*one) for one in each]
 
 
@@ -431,17 +418,6 @@ class Playing:
         found = played(self.play, agent(objective, self.greedy), seeds(VALIDATION, self.watched))
         return {"minus_return": -mean(found), "length": float(np.mean([one.length for one in found]))}
 
-    def tally(self, vector: Any) -> dict[str, Any]:
-        """What else is counted of each step, (E,) each: of nothing but returns nothing."""
-        return {}
-
-    def further(self, found: list[Episode]) -> dict[str, float]:
-        """Scores of episodes besides those of MEANINGS, and those of one policy at a time; named in `meanings`."""
-        return {}
-
-    #: as MEANINGS, of what `further` tells
-    meanings: ClassVar[dict[str, tuple[str, str]]] = {}
-
     def regimes(self) -> dict[str, dict[str, Any]]:
         """In which ways it is played: suffix of the scores' names -> what `Play.open` is told. Of Atari sticky and not."""
         if self.play.name.startswith("ALE/"):
@@ -472,10 +448,8 @@ class Playing:
             Wrong: for other features, for `full`, and for fewer than one episode.
         """
         no_wishes("an agent is judged by playing alone", wish, full)
-        n, likeliest = self.episodes if episodes is None else episodes, self.greedy if greedy is None else greedy
-        if n < 1:
-            raise Wrong("an agent is judged by one episode at least", got=f"--episodes {n}", try_="--episodes 100", usage=True)
-        held_out = seeds(HELD_OUT, n, seed)
+        likeliest = self.greedy if greedy is None else greedy
+        held_out = judged_on(self.episodes if episodes is None else episodes, seed)
         scores: dict[str, dict[str, Any]] = {}
         told: dict[str, dict[str, Any]] = {}
         notes: list[str] = []
@@ -486,24 +460,21 @@ class Playing:
                 "random": at_random(self.play),
                 f"always {still}": always(action),
             }
-            found = {
-                name: played(self.play, choose, held_out, seed=seed, tally=self.tally, **changes)
-                for name, choose in policies.items()
-            }
+            found = {name: played(self.play, choose, held_out, seed=seed, **changes) for name, choose in policies.items()}
             scores |= self.beside(found, suffix, seed)
             told[suffix.strip("_")] = {
                 name: {"returns": [one.returns for one in some], "lengths": [one.length for one in some]}
                 for name, some in found.items()
             }
             notes.append(f"{suffix.strip('_')}: constant is always {still}".removeprefix(": "))
-            if n > 1 and len({(one.returns, one.length, one.last) for one in found["agent"]}) == 1:
+            if len(held_out) > 1 and len({(one.returns, one.length, one.last) for one in found["agent"]}) == 1:
                 notes.append("all its episodes are equal: game and policy leave nothing to chance, so this is one game")
         steps = sum(sum(part["agent"]["lengths"]) for part in told.values())
         frames = f" ({steps * self.play.frames:,} frames)" if self.play.frames > 1 else ""
         how = (
             "its likeliest action is taken always" if likeliest else "its actions are drawn as it says, not its likeliest ones"
         )
-        played_on = f"{n} episodes of each policy on the same held-out seeds, {held_out[0]} to {held_out[-1]}"
+        played_on = f"{len(held_out)} episodes of each policy on the same held-out seeds, {held_out[0]} to {held_out[-1]}"
         report = {
             "scores": scores,
             "columns": ["agent", "random", "constant"],
@@ -537,7 +508,7 @@ class Playing:
         statistics = {"return": np.mean, "return_iqm": iqm}
         for name in every[0]:
             value, floor, *also = (one[name] for one in every)
-            score = Score(value, None, floor, *(MEANINGS | self.meanings)[name], len(first))
+            score = Score(value, None, floor, *MEANINGS[name], len(first))
             interval = None
             if name in statistics and len(first) >= FEWEST:
                 interval = list(bootstrap([one.returns for one in first], statistics[name], seed))
@@ -555,12 +526,23 @@ class Playing:
             "length": float(np.mean([one.length for one in found])),
         }
         share = human_normalised(self.play.name, scores["return"]) if self.play.name.startswith("ALE/") else None
-        return scores | ({} if share is None else {"human_normalised": share}) | self.further(found)
+        return scores | ({} if share is None else {"human_normalised": share})
 
 
 def seeds(first: int, n: int, seed: int = 0) -> list[int]:
     """Seeds of n environments of a kind: HELD_OUT, VALIDATION or SHOWN."""
     return [first + (1_000 * seed + k) % 190_000 for k in range(n)]
+
+
+def judged_on(n: int, seed: int) -> list[int]:
+    """Seeds of the n held-out episodes that a report is of.
+
+    Raises:
+        Wrong: for fewer than one.
+    """
+    if n < 1:
+        raise Wrong("an agent is judged by one episode at least", got=f"--episodes {n}", try_="--episodes 100", usage=True)
+    return seeds(HELD_OUT, n, seed)
 
 
 def mean(found: Sequence[Episode]) -> float:

@@ -38,11 +38,6 @@ def several(case: Case) -> bool:
     return writes(case) and not case.data.whole
 
 
-def moody(case: Case) -> bool:
-    """A writer that takes noise."""
-    return writes(case) and bool(case.objective.players["writer"].net.noise)
-
-
 def judged(case: Case) -> bool:
     """Texts before a critic."""
     return writes(case) and "critic" in case.objective.players
@@ -91,20 +86,6 @@ def foretelling(case: Case) -> Finding:
     return found(told > chance - MARGIN, f"{told:.3f} nats", f"ln {size} = {chance:.3f}, no lower", cause)
 
 
-@check(fast=True, needs=moody)
-def noise_of_texts(case: Case) -> Finding:
-    """Other noise tells other things of the next token: or the writer has nothing to make its texts different with."""
-    objective, batch = case.perturbed(), case.batch("writer", 4)
-    net, ids_NT = objective.writer, batch.tokens_NT[:, :-1]
-    y_N = batch.y_N if net.classes else None
-    with torch.no_grad():
-        one, other = (
-            net(ids_NT, y_N, Rng(0, k, "noise of texts").normal(len(ids_NT), net.noise).to(ids_NT.device)) for k in (0, 1)
-        )
-    apart = (one - other).abs().mean().item()
-    return found(apart > 1e-4, f"logits apart by {apart:.1e}", "above 0.0001", "noise that is not used or always the same")
-
-
 @check(fast=True, needs=judged)
 def behind_the_end(case: Case) -> Finding:
     """A critic judges texts by what is in them: what stands behind their ends, or how much, changes no logit."""
@@ -125,12 +106,13 @@ def opponent_apart(case: Case) -> Finding:
     """What the critic or the mediator learns from does not train the writer, nor the writer's loss them."""
     objective, sizes = case.perturbed(), {}
     objective.turns(1.0)
-    for mine, other in ((objective.opponent, "writer"), ("writer", objective.opponent)):
+    pairs = [(objective.opponent, "writer"), ("writer", objective.opponent)]
+    if objective.path == "gumbel":  # the writer's gradient goes through the critic, and the engine takes its own part
+        pairs.pop()
+    for mine, other in pairs:
         loss, _ = case.loss(objective, mine, case.batch(mine))
         slopes = torch.autograd.grad(loss, list(objective.players[other].net.parameters()), allow_unused=True)
         sizes[mine] = sum(s.square().sum().item() for s in slopes if s is not None) ** 0.5
-    if objective.path == "gumbel":  # its gradient goes through the critic; the engine takes the writer's own part alone
-        sizes.pop("writer")
     words = ", ".join(f"{name}'s loss {size:.1e}" for name, size in sizes.items())
     return found(not any(sizes.values()), words, "0", "texts or judgements that keep their graph")
 
