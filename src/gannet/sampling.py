@@ -181,6 +181,9 @@ def find(run: Run, wanted_CHW: torch.Tensor, *, label: int | None = None, seed: 
     wanted = images.to_float(wanted_CHW[None])
 
     def apart(x_NCHW: torch.Tensor) -> torch.Tensor:
+        # Beyond black or white there are no bytes: where black is wanted, anything darker is as good. Clamping both ends
+        # everywhere would be as true, but a white point where black is wanted would then have no gradient.
+        x_NCHW = torch.where(wanted <= -1, x_NCHW.clamp(min=-1), torch.where(wanted >= 1, x_NCHW.clamp(max=1), x_NCHW))
         return (x_NCHW - wanted).square().mean((1, 2, 3))
 
     nearest = apart(objective.paint(start_NZ, y_N)).argsort()[:few]
