@@ -12,7 +12,7 @@ demo: $(VENV)/.core  ## train `digits` for three minutes on MNIST, draw 100 digi
 	@run=$$($(BIN)/gannet train digits --minutes 3) && $(BIN)/gannet sample "$$run" -n 100 && $(BIN)/gannet evaluate "$$run"
 
 test: $(VENV)/.dev  ## set up and run the tests
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: $(VENV)/.dev  ## style, types, import contracts
 	$(BIN)/ruff check .
