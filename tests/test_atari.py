@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -15,11 +14,7 @@ from gannet.data import play
 from gannet.data.play import Rollout, taken
 from gannet.nets.agents import Agent
 from gannet.objectives.ppo import PPO, Samples
-from gannet.recipe import Recipe
-from gannet.recipes.atari import atari
 from gannet.rng import Rng
-from gannet.training import loop
-from gannet.training.engine import Engine
 
 pytest.importorskip("ale_py")
 NONE = {"all": "to be quick"}
@@ -33,30 +28,6 @@ def test_a_game_is_learnt_and_goes_on_where_it_stopped(tmp_path: Path) -> None:
     seen = torch.randint(0, 256, (2, 4, 84, 84), dtype=torch.uint8)
     one, two = (loaded.objective.decide(seen) for loaded in (made, run.load(tmp_path / "run")))
     assert torch.equal(one.p_EA, two.p_EA) and torch.equal(one.value_E, two.value_E)
-
-
-@pytest.mark.parametrize("method", ["ppo", "pqn"])
-def test_one_and_one_steps_are_two(tmp_path: Path, method: Any) -> None:
-    """Uninterrupted, against the same run whose objects and games were thrown away half way; threads and all, bit for bit."""
-
-    def fresh(seed: int) -> Recipe:
-        torch.manual_seed(seed)
-        return atari(size="tiny", environments=2, method=method)
-
-    def steps(made: Recipe, start: int, stop: int) -> None:
-        engine.prepare(made.objective)
-        settings = {"batch": made.batch, "steps": 2, "schedule": made.schedule, "seed": 0}
-        loop.fit(made.objective, made.data, engine, **settings, start=start, stop=stop)
-
-    engine, whole, parts = Engine(), fresh(0), fresh(0)
-    steps(whole, 0, 2)
-    steps(parts, 0, 1)
-    run.save_checkpoint(tmp_path, parts.objective, 1)
-    parts = fresh(99)  # a resumed process begins anywhere
-    assert run.restore(tmp_path, parts.objective, engine) == 1
-    steps(parts, 1, 2)
-    for one, two in zip(whole.objective.net.parameters(), parts.objective.net.parameters(), strict=True):
-        assert torch.equal(one, two)
 
 
 def test_an_unknown_game_is_told_in_a_line(gannet: Command) -> None:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,6 +31,8 @@ from gannet.training import loop
 from gannet.training.engine import Engine
 
 APART = {"atari", "drive", "imitate"}  # slow games and roads, an expert of their own: each has a file of tests
+SLOW = [("atari", {"environments": 2}), ("atari", {"environments": 2, "method": "pqn"})]
+SLOW += [("drive", {"eyes": "pixels", "environments": 2})]
 RECIPES = [card.name for card in recipe.available() if card.name not in APART]
 WORDS = ("--size", "tiny", "--data", "bars")
 TOYS = {"write": "sums", "play": "CartPole-v1"}  # made data of each recipe, where it is not bars
@@ -70,14 +73,17 @@ def drop_to(folder: Path, step: int) -> None:
     (folder / "README.md").unlink(missing_ok=True)
 
 
-@pytest.mark.parametrize("name", RECIPES)
-def test_ten_and_ten_steps_are_twenty(name: str) -> None:
-    """Uninterrupted, against the same run whose objects were thrown away half way."""
-    flags = recipe.resolve(recipe.find(name), {"size": "tiny", "data": TOYS.get(name, "bars")})
+@pytest.mark.parametrize(
+    ("name", "words", "half"),
+    [*((name, {"data": TOYS.get(name, "bars")}, 10) for name in RECIPES), *((name, words, 1) for name, words in SLOW)],
+)
+def test_half_and_half_are_the_whole(name: str, words: dict[str, Any], half: int) -> None:
+    """Uninterrupted, against the same run whose objects, games and roads were thrown away half way; bit for bit."""
+    flags = recipe.resolve(recipe.find(name), {"size": "tiny", **words})
 
     def steps(objective, start: int, stop: int) -> None:
         engine.prepare(objective)
-        settings = {"batch": made.batch, "steps": 20, "schedule": made.schedule, "seed": 0}
+        settings = {"batch": made.batch, "steps": 2 * half, "schedule": made.schedule, "seed": 0}
         loop.fit(objective, made.data, engine, **settings, start=start, stop=stop)
 
     def fresh() -> recipe.Recipe:
@@ -86,16 +92,16 @@ def test_ten_and_ten_steps_are_twenty(name: str) -> None:
 
     engine = Engine()
     made = fresh()
-    steps(made.objective, 0, 20)
-    run.save_checkpoint(Path("whole"), made.objective, 20)
+    steps(made.objective, 0, 2 * half)
+    run.save_checkpoint(Path("whole"), made.objective, 2 * half)
     made = fresh()
-    steps(made.objective, 0, 10)
-    run.save_checkpoint(Path("parts"), made.objective, 10)
+    steps(made.objective, 0, half)
+    run.save_checkpoint(Path("parts"), made.objective, half)
     torch.manual_seed(99)  # a resumed process begins anywhere
     made = fresh()
-    assert run.restore(Path("parts"), made.objective, engine) == 10
-    steps(made.objective, 10, 20)
-    run.save_checkpoint(Path("parts"), made.objective, 20)
+    assert run.restore(Path("parts"), made.objective, engine) == half
+    steps(made.objective, half, 2 * half)
+    run.save_checkpoint(Path("parts"), made.objective, 2 * half)
     assert_equal("whole", "parts")
 
 
@@ -115,26 +121,27 @@ def wait_for_checkpoint(folder: Path, process: subprocess.Popen[str], after: int
 @pytest.mark.parametrize("name", RECIPES)
 def test_killed_resumed_and_loaded_in_fresh_processes(name: str, gannet: Command) -> None:
     """The whole path of every recipe: train, kill -9, the same command again, sample with the data out of reach."""
-    words = (name, *toy_words(name), "--steps", "200", "--out", "killed")
+    steps = 60 if name == "play" else 200  # a rollout and what is learnt from it take far longer than a batch
+    words = (name, *toy_words(name), "--steps", str(steps), "--out", "killed")
     process = start(*words)
     wait_for_checkpoint(Path("killed"), process)
     process.kill()
     process.communicate()
     done = [folders.step_of(path) for path in folders.checkpoints(Path("killed"))]
     assert done
-    assert done[-1] < 200
+    assert done[-1] < steps
     again = gannet("train", *words)
-    assert f"going on at step {done[-1]} of 200" in again.stderr
+    assert f"going on at step {done[-1]} of {steps}" in again.stderr
     assert again.stdout.strip() == "killed"
-    gannet("train", name, *toy_words(name), "--steps", "200", "--out", "whole")
+    gannet("train", name, *toy_words(name), "--steps", str(steps), "--out", "whole")
     assert_equal("killed", "whole")
     assert Path("killed/best.safetensors").read_bytes() == Path("whole/best.safetensors").read_bytes()
     lines = [json.loads(line) for line in Path("killed/metrics.jsonl").read_text().splitlines()]
-    steps = [
+    logged = [
         line["step"] for line in lines if not {"fid_2k", "kl_10k", "loss_watched", "eer_watched", "minus_return"} & line.keys()
     ]
-    assert steps == sorted(set(steps))  # what the kill left behind was dropped, nothing is there twice
-    assert steps[-1] == 200
+    assert logged == sorted(set(logged))  # what the kill left behind was dropped, nothing is there twice
+    assert logged[-1] == steps
 
     if name in ("classify", "detect"):
         Image.new("L", (48, 48), 77).save("x.png")
