@@ -9,8 +9,8 @@ that is finished is not trained again.
 
 No single number says which of two writers is better: each has a curve over temperatures. So a run's curve is compared with
 that of its own warm-up where both have a point: at each temperature of the run, how much lower or higher is its sameness (its
-reverse LM score) than the warm-up's at the same quality, linearly between the warm-up's temperatures? The mean of that over
-temperatures is the run's gap, below 0 where the contest is better; over seeds it has a mean, and a 95 % interval (Student's t).
+self-BLEU-5, its reverse LM score) than the warm-up's at the same quality? The mean of that over temperatures is the run's gap,
+below 0 where the contest is better; over seeds it has a mean, and a 95 % interval (Student's t).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from gannet.evaluation.texts import BLEUS, FULL_AT, MODELS, drawn
+from gannet.evaluation.texts import BLEUS, FULL_AT, MODELS, above, drawn
 from gannet.files import save_picture, write_json, write_text
 
 Point = dict[str, float]
@@ -54,9 +54,7 @@ def measured(data: str, path: str, seed: int, out: Path, flags: list[str]) -> di
 
 def gap(points: list[Point], base: list[Point], quality: str, sameness: str) -> float | None:
     """Mean over `points` of the sameness above that of `base` at the same quality; None where the two nowhere overlap."""
-    x, y = zip(*sorted((point[quality], point[sameness]) for point in base), strict=True)
-    inside = [point for point in points if x[0] <= point[quality] <= x[-1]]
-    apart = [point[sameness] - float(np.interp(point[quality], x, y)) for point in inside]
+    apart = [value for value in above(points, base, quality, sameness) if value is not None]
     return statistics.mean(apart) if apart else None
 
 

@@ -43,6 +43,7 @@ from torch import nn
 
 from gannet.data.text import Batch, Vocabulary
 from gannet.errors import Wrong
+from gannet.evaluation.texts import above
 from gannet.files import write_json, write_text
 from gannet.nets.sequence import Memory, Recurrent, TextCritic, Transformer, Writer, looked_up
 from gannet.objectives.language import Language, written
@@ -484,6 +485,11 @@ def table(found: dict[str, Any]) -> str:
     for model, numbers in found["models"].items():
         cells = " | ".join(f"{row['nll_oracle']:.3f} / {row['nll_test']:.3f}" for row in numbers["curve"])
         lines.append(f"| {model} | {numbers['nll_test_above_floor']:.3f} | {cells} |")
+    for model, numbers in found["models"].items():
+        if warmed := found["models"].get(f"{model}, warmed"):
+            apart = above(numbers["curve"], warmed["curve"], "nll_oracle", "nll_test")
+            cells = " | ".join("–" if value is None else f"{value:+.3f}" for value in apart)
+            lines.append(f"| {model}: NLL_test above its warm-up's at the same NLL_oracle | | {cells} |")
     return "\n".join([*lines, ""])
 
 

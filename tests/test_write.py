@@ -155,6 +155,20 @@ def test_the_loss_is_what_a_loop_says() -> None:
     assert float(negative_log_likelihood(logits, batch)[~batch.there_NT].abs().sum()) == 0
 
 
+def test_a_curve_is_not_compared_with_chords_of_another() -> None:
+    def points(*values: float) -> list[dict[str, float]]:
+        return [{"x": x, "y": 1 / x} for x in values]
+
+    base, same = points(4, 1, 2, 3), points(1.5, 2.5, 3, 3.5, 4.5)
+    apart = scores.above(same, base, "x", "y")
+    assert apart[-1] is None and all(value is not None and abs(value) < 0.035 for value in apart[:-1])
+    chord = 1 / 1.5 - (1 + 1 / 2) / 2  # what straight lines would call a gain
+    assert apart[0] is not None and abs(apart[0]) < abs(chord) / 2 and chord < -0.08
+    assert scores.above(base, base, "x", "y") == pytest.approx([0, 0, 0, 0])
+    once = [{"x": 1.0, "y": 2.0}, {"x": 1.0, "y": 4.0}]
+    assert scores.above([{"x": 1.0, "y": 5.0}, {"x": 2.0, "y": 5.0}], once, "x", "y") == [2.0, None]
+
+
 def test_the_baseline_counts_pairs() -> None:
     words = Vocabulary.learn("characters", ["ab"])
     ids = [0, 2, 3, 2, 3, 0]

@@ -13,6 +13,7 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+from scipy.interpolate import PchipInterpolator
 
 from gannet.data.text import Batch, Texts
 from gannet.evaluation import ngrams
@@ -165,6 +166,19 @@ def curve(texts: dict[float, list[list[int]]], references: list[list[int]]) -> l
         {"temperature": t, "bleu5": ngrams.bleu(some, references), "self_bleu5": ngrams.self_bleu(some)}
         for t, some in texts.items()
     ]
+
+
+def above(points: list[dict[str, float]], base: list[dict[str, float]], quality: str, other: str) -> list[float | None]:
+    """How far each point of one curve lies above another curve at the same quality; None where that one has no such quality.
+
+    Between its points the other curve is a monotone cubic (Fritsch and Carlson 1980). Straight lines would lie above a curve
+    that is bent as these are, and make whatever is compared with it look better than it is, by more than contests differ.
+    """
+    x_P, k_P = np.unique([point[quality] for point in base], return_inverse=True)
+    y_P = np.bincount(k_P, [point[other] for point in base]) / np.bincount(k_P)  # of points of one quality their mean
+    told = PchipInterpolator(x_P, y_P, extrapolate=False) if len(x_P) > 1 else lambda x: y_P[0] if x == x_P[0] else np.nan
+    found = [point[other] - float(told(point[quality])) for point in points]
+    return [None if math.isnan(value) else value for value in found]
 
 
 def per_token(objective: Any, batch: Batch) -> float:
