@@ -27,7 +27,7 @@ from gannet.training.engine import Engine
 
 gym = pytest.importorskip("gymnasium")
 
-from gannet.data import episodes, play  # noqa: E402
+from gannet.data import driving, episodes, play  # noqa: E402
 from gannet.data.episodes import Deeds, Episodes, Imitated  # noqa: E402
 
 NONE = {"all": "to be quick"}
@@ -267,6 +267,19 @@ def test_what_is_no_recording_is_told_in_a_line(change: dict[str, Any], parts: l
     with pytest.raises(Wrong) as told:
         loaded("bad.npz", episodes=1)
     one_line(str(told.value), *parts)
+
+
+def test_roads_are_told_apart() -> None:
+    pytest.importorskip("highway_env")
+    options = [driving.options(name, "vector") for name in ("merge", "highway")]
+    merge, highway = (play.load("gannet.data.roads:Road", options=words) for words in options)
+    assert merge.seen == highway.seen and merge.called == "gannet.data.roads:Road(road=merge, eyes=vector)"
+    seen_ND = np.zeros((14, *merge.seen), np.float32)
+    file = recording("merge.npz", observations=seen_ND, environment=np.array(merge.called))
+    assert len(episodes.load(str(file), merge, episodes=2)) == 8
+    with pytest.raises(Wrong) as told:
+        episodes.load(str(file), highway, episodes=2)
+    one_line(str(told.value), "another environment", "road=merge", "--data merge")
 
 
 def test_what_is_no_file_of_arrays_at_all() -> None:

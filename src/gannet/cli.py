@@ -580,7 +580,7 @@ def evaluate(words: list[str]) -> None:
             run: the run folder
             weights: last, or best by the score that was watched while training
             features: auto is the digit classifier for mnist and a fixed random net for everything else
-            full: also train a classifier on drawn pictures and test it on real ones; of texts, two LM scores (minutes)
+            full: also a classifier trained on drawn pictures and tested on real ones; of texts LM scores; of drivers, late ones
             seed: of the first of three drawings; of an agent: other held-out episodes
             greedy: of an agent: its likeliest action is taken always, instead of being drawn
             episodes: of an agent: how many are played; otherwise what its recipe says, mostly 100

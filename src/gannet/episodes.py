@@ -152,7 +152,7 @@ def save_episode(
     ends[-1] = True
     held = {"observations": np.stack(seen), "actions": np.stack(did), "rewards": np.asarray(rewards, np.float32), "ends": ends}
     buffer = io.BytesIO()
-    more: dict[str, Any] = {"last": last, "terminated": np.asarray(ended), "environment": np.asarray(play.name)}
+    more: dict[str, Any] = {"last": last, "terminated": np.asarray(ended), "environment": np.asarray(play.called)}
     np.savez_compressed(buffer, **held, **more)
     write_bytes(path, buffer.getvalue())
 

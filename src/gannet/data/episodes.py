@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -174,7 +175,7 @@ def _open(path: str, play: Play, episodes: int, every: int) -> Episodes:
             raise Wrong(f"{flag} must be at least 1", got=value, usage=True)
     if path == "balance" and play.name == "CartPole-v1":
         source = "a controller written by hand"
-        return Episodes(*balance(play, episodes), environment=play.name, source=source, every=every)
+        return Episodes(*balance(play, episodes), environment=play.called, source=source, every=every)
     where = Path(path).expanduser()
     if not path or not where.exists():
         hint = "gannet sample RUN --record of an agent that plays well"
@@ -191,7 +192,7 @@ def _open(path: str, play: Play, episodes: int, every: int) -> Episodes:
     *joined, end_N, terminated_N = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
     last = int(end_N.nonzero()[episodes - 1]) + 1
     kept_parts = (part[:last] for part in (*joined, end_N, terminated_N))
-    return Episodes(*kept_parts, environment=play.name, source=where.name, every=every)
+    return Episodes(*kept_parts, environment=play.called, source=where.name, every=every)
 
 
 def balance(play: Play, episodes: int) -> Parts:
@@ -219,7 +220,7 @@ def read(file: Path, play: Play) -> Parts:
     Raises:
         Wrong: where the file is damaged, lacks something, was played elsewhere, or its shapes and numbers cannot be.
     """
-    environment, actions = play.name, play.actions
+    environment, actions = play.called, play.actions
     try:
         opened = np.load(file, allow_pickle=False)
         if isinstance(opened, np.ndarray):
@@ -234,7 +235,10 @@ def read(file: Path, play: Play) -> Parts:
     except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
         raise Wrong("this recording cannot be read", got=f"{file}: {error}") from error
     if played != environment:
-        raise Wrong("these episodes were played in another environment", got=played, try_=f"--data {played}")
+        road = re.search(r"\(road=([^,)]+)", played)
+        raise Wrong(
+            "these episodes were played in another environment", got=played, try_=f"--data {road[1] if road else played}"
+        )
     of_one = () if play.box is None else (play.box,)
     n = len(seen_N) if seen_N.ndim else 0
     for name, array, want in (

@@ -96,6 +96,12 @@ class Play:
         self.minibatches: int = played["minibatches"]
         self.restart: int = played["restart"]
 
+    @property
+    def called(self) -> str:
+        """What was played, as a recording says it: the name, and those of its options that are one word, as a road's."""
+        told = [f"{key}={value}" for key, value in self.options.items() if not isinstance(value, dict)]
+        return self.name + (f"({', '.join(told)})" if told else "")
+
     def facts(self) -> dict[str, Any]:
         """What is known of it (JSON values)."""
         return self._facts

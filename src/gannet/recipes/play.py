@@ -35,8 +35,8 @@ def play(
         net: dense for vectors, small, nature or impala for pixels; auto is dense or small
         rate: peak learning rate; without, 2.5e-3 for vectors and 5e-4 for pixels, of pqn 1e-3 and 2.5e-4
         discount: what a reward is worth a step later
-        entropy: weight of the policy's entropy, which keeps it trying
-        environments: that are played side by side; without, 8 (base: 64)
+        entropy: of ppo: weight of the policy's entropy, which keeps it trying
+        environments: that are played side by side; without, 8 (pqn: 32; base: 64)
         workers: each environment in a process of its own, for slow ones
         restart: rollouts after which environments begin anew, longer than episodes; a resume plays again what came since
         seed: of everything that is random
