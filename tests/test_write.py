@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from pathlib import Path
@@ -187,6 +188,14 @@ def test_of_a_text_too_large_a_part_is_looked_at(monkeypatch: pytest.MonkeyPatch
     few = scores.looked_at(data)
     assert sum(map(len, few)) == 20 and few == [ids.tolist()[: len(one)] for ids, one in zip(data.bodies(), few, strict=False)]
     assert scores.bigram(data, data.windows(8)) > 0
+
+
+def test_real_texts_are_no_longer_than_what_is_written() -> None:
+    data = text.load("sums")
+    assert scores.pieces(data, 3, 1_000) == [ids.tolist() for ids in itertools.islice(data.bodies(), 3)]
+    assert scores.pieces(data, 3, 4) == [ids.tolist()[:4] for ids in itertools.islice(data.bodies(), 3)]
+    spread = scores.pieces(data, 5, 1_000, spread=True)
+    assert spread[0] == next(data.bodies()).tolist() and len(spread) == 5
 
 
 def test_characters_are_counted_behind_tokens_of_any_kind() -> None:

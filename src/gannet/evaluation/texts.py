@@ -69,8 +69,8 @@ class Writing:
         tokens = int(batch.there_NT.sum())
         nats, base = float(surprise_NT.sum() / tokens), bigram(self.train, batch)
         per_letter = letters(self.test, batch)
-        real = pieces(self.test, WRITTEN)
-        references = pieces(self.train, 5_000, spread=True)
+        real = pieces(self.test, WRITTEN, objective.longest)
+        references = pieces(self.train, 5_000, objective.longest, spread=True)
         writers = {"this run": objective}
         if hasattr(objective, "before"):  # a contest: what it was at the end of its warm-up by likelihood
             writers["its warm-up"] = objective.before()
@@ -119,8 +119,9 @@ class Writing:
         Returns:
             name -> points over temperatures, and the same two of real text: of test texts, and of as many training texts
         """
-        size, end = len(self.train.vocabulary), self.train.vocabulary.end
-        test, real = pieces(self.test, FULL_WRITTEN), pieces(self.train, FULL_WRITTEN, spread=True)
+        size, end, longest = len(self.train.vocabulary), self.train.vocabulary.end, writers["this run"].longest
+        test = pieces(self.test, FULL_WRITTEN, longest)
+        real = pieces(self.train, FULL_WRITTEN, longest, spread=True)
         judge = KneserNey(looked_at(self.train), size, end)
 
         def point(texts: list[list[int]]) -> dict[str, float]:
@@ -220,11 +221,17 @@ def looked_at(texts: Texts) -> list[list[int]]:
     return found
 
 
-def pieces(texts: Texts, n: int, *, spread: bool = False) -> list[list[int]]:
-    """n documents as tokens, or n pieces of a continuous text; the first, or spread evenly over those that are looked at."""
+def pieces(texts: Texts, n: int, longest: int, *, spread: bool = False) -> list[list[int]]:
+    """n documents as tokens, or n pieces of a continuous text; the first, or spread evenly over those that are looked at.
+
+    Of a document that is longer than what is written, `longest` tokens, its beginning, as what is written is one: beside whole
+    plays everything that a small writer says would be too short, and copy a larger share.
+    """
     found = looked_at(texts)
     if texts.whole:
         found = [ids[at : at + PIECE] for ids in found for at in range(0, len(ids) - PIECE, PIECE)]
+    else:
+        found = [ids[:longest] for ids in found]
     if spread and len(found) > n:
         found = [found[at] for at in np.linspace(0, len(found) - 1, n).astype(int)]
     return found[:n]
