@@ -296,6 +296,32 @@ def test_minutes_fix_the_number_of_steps_once() -> None:
     assert_equal(made.folder, twin.folder)
 
 
+def test_a_run_that_was_timed_on_a_busy_machine_begins_anew(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "_length", lambda *_: 20)  # as if each step had taken a fifth of a second
+        made = run.train("digits", size="tiny", data="bars", minutes=4 / 60)
+    record = json.loads((made.folder / "recipe.json").read_text())
+    steps = record["steps"]
+    assert steps >= 30
+    assert record["examples"] == steps * record["batch"]
+    assert "quicker than when it was timed: begins anew with" in capsys.readouterr().err
+    rows = [json.loads(line) for line in (made.folder / "metrics.jsonl").read_text().splitlines()]
+    assert rows[-1]["step"] == steps
+    assert [row["step"] for row in rows] == sorted(row["step"] for row in rows)  # nothing is left of the shorter run
+    twin = run.train("digits", size="tiny", data="bars", steps=steps, out="twin")
+    assert_equal(made.folder, twin.folder)
+    names = [sorted(path.name for path in folder.rglob("*") if path.is_file()) for folder in (made.folder, twin.folder)]
+    assert names[0] == names[1]
+
+
+def test_a_run_that_is_no_quicker_than_it_was_timed_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "_length", lambda *_: 30)  # which takes longer than this:
+    made = run.train("digits", size="tiny", data="bars", minutes=0.0001)
+    assert json.loads((made.folder / "recipe.json").read_text())["steps"] == 30
+
+
 def test_the_callers_random_numbers_are_left_alone(trained: Path) -> None:
     torch.manual_seed(7)
     expected = torch.rand(3)

@@ -130,7 +130,7 @@ def train(words: list[str]) -> None:
         """Train a recipe.
 
         Args:
-            minutes: train for about this long: the first steps are timed, and the number of steps is then fixed
+            minutes: train for about this long: the first steps are timed, which fixes the number of steps
             steps: train for this many steps instead
             out: the run folder; otherwise the newest unfinished run of the same command, else runs/RECIPE-NUMBER
             new: begin a new run even where an unfinished one could go on

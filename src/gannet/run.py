@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 import hashlib
 import inspect
 import io
@@ -23,6 +24,7 @@ import json
 import math
 import platform
 import shlex
+import shutil
 import signal
 import statistics
 import subprocess
@@ -59,6 +61,7 @@ FRAMES = 48  # pictures in `samples/`, spread evenly over the run
 KEPT = 2  # checkpoints in `resume/`
 SCORED = 16  # times that the cheap score is taken, evenly over the run …
 SCORED_APART = 5_000  # … but with at least so many examples between
+LONGER = 1.5  # times the steps that a run with --minutes must have time for to begin anew
 ABOUT = ("step", "examples", "seconds")  # what a line of metrics.jsonl says beside its numbers
 PRECISIONS = ("auto", "float32", "bfloat16")
 WEIGHTS = {"last": "model.safetensors", "best": "best.safetensors"}
@@ -86,6 +89,14 @@ class Reached(Exception):
     def __init__(self, step: int):
         super().__init__(f"reached at step {step}")
         self.step = step
+
+
+class Quicker(Exception):
+    """Steps take far less time than when they were timed: for how many there would be time, and minutes left for them."""
+
+    def __init__(self, steps: int, minutes: float):
+        super().__init__(f"time for {steps} steps")
+        self.steps, self.minutes = steps, minutes
 
 
 class Run:
@@ -465,7 +476,7 @@ def train(
 
     Args:
         name: a recipe's name, or the path of a recipe file
-        minutes: train for about this long; the number of steps is measured once and then fixed
+        minutes: train for about this long; the first steps are timed, which fixes the number of steps
         steps: train for this many steps instead
         out: the run folder; otherwise runs/NAME-NUMBER under the current folder
         new: begin a new run even where an unfinished one could go on
@@ -554,7 +565,15 @@ def _train(
                 if engine.first:
                     write_json(where / "recipe.json", record)
                     (where / "README.md").unlink(missing_ok=True)  # the card of the shorter run: this one is not finished
-        _go(where, record, made, engine)
+            minutes = None  # that is settled
+        while True:
+            try:
+                _go(where, record, made, engine, minutes)
+            except Quicker as quicker:
+                record, minutes = engine.agree(functools.partial(_anew, where, record, quicker)), quicker.minutes
+                made, _ = _build(chosen, record["arguments"], record["precision"], engine)
+            else:
+                break
     engine.wait()
     return where, made
 
@@ -756,7 +775,7 @@ def _record(
         "batch": made.batch,
         "steps": steps,
         "examples": steps * made.batch,
-        "checkpoint_every": min(max(steps // 20, 1), 2000),
+        "checkpoint_every": _apart(steps),
         "precision": engine.precision,
         "parameters": sizes,
         "draws": bool(made.show),
@@ -767,6 +786,11 @@ def _record(
         "begun": datetime.now(UTC).isoformat(timespec="seconds"),
         "recipe_sha256": hashlib.sha256(chosen.path.read_bytes()).hexdigest(),
     }
+
+
+def _apart(steps: int) -> int:
+    """Steps between checkpoints."""
+    return min(max(steps // 20, 1), 2000)
 
 
 def _call(chosen: recipe.Card, request: dict[str, Any]) -> str:
@@ -805,8 +829,27 @@ def _same_data(facts: dict[str, Any], record: dict[str, Any], try_: str) -> None
                 )
 
 
-def _go(where: Path, record: dict[str, Any], made: recipe.Recipe, engine: Engine) -> None:
-    """Train from the last checkpoint to the end, saving on the way; a collapse is undone once."""
+def _anew(where: Path, record: dict[str, Any], quicker: Quicker) -> dict[str, Any]:
+    """The record of a run that begins again with more steps; nothing of the shorter one is left in its folder."""
+    # First the checkpoints, then the record: a kill between them leaves a run that begins from nothing.
+    for folder in ("resume", "samples"):
+        shutil.rmtree(where / folder, ignore_errors=True)
+    for name in ("metrics.jsonl", *WEIGHTS.values()):
+        (where / name).unlink(missing_ok=True)
+    steps = quicker.steps
+    words = f"{where}: quicker than when it was timed: begins anew with {steps} steps instead of {record['steps']}"
+    print(words, file=sys.stderr)
+    changed = record | {"steps": steps, "examples": steps * record["batch"], "checkpoint_every": _apart(steps)}
+    write_json(where / "recipe.json", changed)
+    return changed
+
+
+def _go(where: Path, record: dict[str, Any], made: recipe.Recipe, engine: Engine, minutes: float | None = None) -> None:
+    """Train from the last checkpoint to the end, saving on the way; a collapse is undone once.
+
+    Raises:
+        Quicker: where a run that began for a number of minutes has time for many more steps.
+    """
     objective, batch = made.objective, record["batch"]
     start = restore(where, objective, engine) if folders.checkpoints(where) else 0
     if start == 0 and "start" in record["request"]:
@@ -823,9 +866,9 @@ def _go(where: Path, record: dict[str, Any], made: recipe.Recipe, engine: Engine
         log = Log(where / "metrics.jsonl", **words, quiet=not engine.first)
         try:
             with contextlib.closing(log):
-                _through(where, record, made, engine, log, start)
+                _through(where, record, made, engine, log, start, minutes)
         except Collapsed as collapse:
-            record, start = _set_back(where, record, objective, engine, collapse)
+            (record, start), minutes = _set_back(where, record, objective, engine, collapse), None
             continue
         except Reached as reached:
             if engine.first:
@@ -857,11 +900,20 @@ def _go(where: Path, record: dict[str, Any], made: recipe.Recipe, engine: Engine
             print(f"{where}: {record['trained']['trend']}", file=sys.stderr)
 
 
-def _through(where: Path, record: dict[str, Any], made: recipe.Recipe, engine: Engine, log: Log, start: int) -> None:
+def _through(
+    where: Path,
+    record: dict[str, Any],
+    made: recipe.Recipe,
+    engine: Engine,
+    log: Log,
+    start: int,
+    minutes: float | None,
+) -> None:
     """Every step from `start` on, with what is written, drawn, scored and saved between.
 
     Raises:
         Collapsed, Reached: as the watched score says.
+        Quicker: as the clock says, up to the middle of a run that begins here for a number of minutes.
     """
     objective, steps, batch = made.objective, record["steps"], record["batch"]
     setbacks = len(record.get("setbacks", ()))
@@ -900,6 +952,18 @@ def _through(where: Path, record: dict[str, Any], made: recipe.Recipe, engine: E
     def schedule(progress: float, examples: int) -> float:
         return made.schedule(progress, examples) * 0.5**setbacks
 
+    times = [(start, log.spent())]
+
+    def look_at_the_clock(step: int, seen: dict[str, float]) -> None:
+        times.append((step, log.spent()))
+        if minutes is None or step > steps / 2:
+            return
+        (before, then), (_, now) = times[-2:]
+        left = 60 * minutes - now
+        possible = int(engine.broadcast(left * (step - before) / max(now - then, 1e-9)))
+        if possible >= LONGER * steps:
+            raise Quicker(possible, left / 60)
+
     with _asked_to_stop() as asked:
 
         def stop(step: int, seen: dict[str, float]) -> None:
@@ -913,6 +977,7 @@ def _through(where: Path, record: dict[str, Any], made: recipe.Recipe, engine: E
             (max(steps // SCORED, math.ceil(SCORED_APART / batch)), score),
             (record["checkpoint_every"], save),
             (1, stop),
+            (max(steps // 10, 1), look_at_the_clock),
         ]
         try:
             if start == 0 and made.show:
