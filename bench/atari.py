@@ -8,7 +8,7 @@ Each contestant is a process of its own, opened and warmed up before anything is
 and medians over the rounds are told. Beside the clock stand processor seconds, those of the games included: on a machine that
 others use, the clock measures the others. One agent step is four frames. All play 8 games for 128 steps and learn 4 epochs of
 4 minibatches of 256, with sticky actions 0.25, games that end with the last life, rewards clipped to their sign, and four grey
-frames of 84 × 84; only "recipe" is what `gannet train atari` does: 16 games, 3 epochs, minibatches of 256.
+frames of 84 × 84; only "recipe" plays as `gannet train atari` does: 16 games, 2 epochs, minibatches of 256.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ OURS = {
     "gannet nature": {"encoder": "nature", "environments": GAMES, "epochs": EPOCHS, "minibatches": MINIBATCHES},
     "gannet small": {"encoder": "small", "environments": GAMES, "epochs": EPOCHS, "minibatches": MINIBATCHES},
     "gannet impala": {"encoder": "impala", "environments": GAMES, "epochs": EPOCHS, "minibatches": MINIBATCHES},
-    "gannet recipe": {"encoder": "small", "environments": 16, "epochs": 3, "minibatches": 8},
+    "gannet recipe": {"encoder": "small", "environments": 16, "epochs": 2, "minibatches": 8},
 }
 RIVAL = "sb3 nature"
-NEEDS = "stable-baselines3, ale-py and opencv-python-headless"
+NEEDS = "stable-baselines3, ale-py, psutil and opencv-python-headless"
 
 
 def spent() -> float:
@@ -167,7 +167,7 @@ def main() -> None:
             parts(name, told.threads, told.rollouts)
         return None
     names = list(told.only)
-    there = subprocess.run([told.rival_python, "-c", "import stable_baselines3, ale_py, cv2"], capture_output=True)
+    there = subprocess.run([told.rival_python, "-c", "import stable_baselines3, ale_py, cv2, psutil"], capture_output=True)
     if RIVAL in names and there.returncode:
         names.remove(RIVAL)
         print(f"{RIVAL}: not measured, since {told.rival_python} lacks one of {NEEDS} (see --rival-python)")

@@ -33,7 +33,7 @@ def main() -> None:
         steps = round(epochs * given.items / given.batch)
         found, took = [], []
         for seed in given.seeds:
-            where = given.out / f"{given.data}-{epochs:g}-{seed}"
+            where = given.out / f"{given.data}-{given.net}-{given.batch}-{steps}-{seed}"
             if not (where.is_dir() and finished(where, read_record(where))):
                 flags = {"data": given.data, "net": given.net, "batch": given.batch, "seed": seed}
                 run.train("classify", steps=steps, out=where, **flags)

@@ -77,6 +77,16 @@ def measure(words: argparse.Namespace, method: str, episodes: int, every: int, s
     }
 
 
+def asked(words: argparse.Namespace) -> dict[str, Any]:
+    """What a row is measured on, beside its method, setting and seed."""
+    return {"data": words.data, "from": words.expert, "examples": words.examples, "judged": words.judged}
+
+
+def mine(rows: list[dict[str, Any]], words: argparse.Namespace) -> list[dict[str, Any]]:
+    """The rows that were measured on the same."""
+    return [row for row in rows if asked(words).items() <= row.items()]
+
+
 def table(rows: list[dict[str, Any]]) -> str:
     """Mean return over seeds ± standard deviation between them, the worst seed, and the share of the expert's."""
     lines = ["| expert's steps | method | seeds | return | worst seed | of the expert's | steps played |"]
@@ -116,13 +126,13 @@ def main() -> None:
             episodes, every = map(int, setting.split("/"))
             for method in given.methods:
                 key = (method, episodes, every, seed)
-                if any((row["method"], row["episodes"], row["every"], row["seed"]) == key for row in rows):
+                if any((row["method"], row["episodes"], row["every"], row["seed"]) == key for row in mine(rows, given)):
                     continue
-                rows.append(measure(given, *key))
+                rows.append(measure(given, *key) | asked(given))
                 write_json(given.out, rows)
                 mean = statistics.mean(rows[-1]["returns"])
                 print(f"{method} {setting} seed {seed}: {mean:.1f}, {rows[-1]['seconds']:.0f} s", file=sys.stderr)
-    print(table(rows))
+    print(table(mine(rows, given)))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from PIL import Image
 
 from conftest import Command, one_line
 from gannet import explain, preflight, recipe, run
-from gannet.data import annotated, boxes, images
+from gannet.data import annotated, boxes, images, pictures
 from gannet.data.boxes import Batch, Boxes, Moved, Scenes
 from gannet.data.images import Images
 from gannet.errors import Wrong
@@ -344,6 +344,31 @@ def test_a_folder_of_ones_own_from_training_to_boxes(tmp_path: Path, gannet: Com
     assert found[0]["boxes"] and (tmp_path / "boxes" / "predicted" / "000000.png").is_file()
 
 
+def test_what_is_told_of_a_cocos_pictures_has_its_own_category_ids(tmp_path: Path, gannet: Command) -> None:
+    files = photos(tmp_path / "traffic" / "pictures", 24)
+    rows = [{"image_id": i, "category_id": (3, 7)[i % 2], "bbox": [i % 7, 2, 10 + i % 3, 12]} for i in range(24)]
+    as_coco(tmp_path / "traffic", files, rows)
+    words = ("--size", "tiny", "--data", "traffic", "--pixels", "32", "--steps", "4")
+    gannet("train", "detect", *words, "--out", "boxes")
+    gannet("predict", "boxes", str(files[0]), "--least", "0")
+    told = json.loads((tmp_path / "boxes" / "predicted" / "coco.json").read_text())
+    assert told["categories"] == [{"id": 3, "name": "dog"}, {"id": 7, "name": "cat"}]
+    assert told["annotations"] and {row["category_id"] for row in told["annotations"]} <= {3, 7}
+
+
+def test_a_picture_is_kept_from_training_at_every_size_or_at_none(tmp_path: Path) -> None:
+    files = photos(tmp_path / "pictures", 60)
+    as_coco(tmp_path, files, [{"image_id": i, "category_id": 3, "bbox": [2, 2, 20, 20]} for i in range(60)])
+    small, large = (annotated.read(tmp_path, pixels, quiet=True).test_N for pixels in (32, 64))
+    assert torch.equal(small, large) and 1 <= int(small.sum()) <= 15
+
+
+def test_boxes_beside_the_picture_are_neither_told_nor_explained() -> None:
+    fit = pictures.Fit((40, 20), (32, 16))  # the lower half of the square of 32 is black
+    boxes_Q4 = torch.tensor([[2.0, 2, 10, 10], [2, 18, 10, 30], [4, 12, 12, 24]])
+    assert fit.shows(boxes_Q4).tolist() == [True, False, True]
+
+
 # -------------------------------------------------------------------------------------------------------- the objective
 
 
@@ -520,6 +545,25 @@ def test_the_baseline_finds_what_touches_nothing() -> None:
     told = scores.blobs(apart, things)
     found, _ = scores.coco(told, apart)
     assert 0.05 < found["ap_50"] <= 1
+
+
+def test_things_with_transparency_are_blobs_too() -> None:
+    x_NCHW = torch.zeros(40, 4, 16, 16, dtype=torch.uint8)
+    x_NCHW[:20, :, 2:14, 6:10] = 255
+    x_NCHW[20:, :, 6:10, 2:14] = 255
+    things = Images(x_NCHW, torch.arange(2).repeat_interleave(20), ["up", "across"])
+    apart = Scenes(things, 64, count=(1, 3), sizes=(20, 28), overlap=0.0).fixed(20, "test")
+    assert apart.channels == 3
+    assert scores.coco(scores.blobs(apart, things), apart)[0]["ap_50"] > 0.2
+
+
+def test_things_are_counted_by_their_size() -> None:
+    ends = [[[10, 10], [40, 40], [100, 120]], [[5, 5], [9, 9], [50, 50]]]
+    boxes_NM4 = torch.nn.functional.pad(torch.tensor(ends).float(), (2, 0))
+    there_NM = torch.tensor([[True, True, True], [True, False, True]])
+    x_NCHW = torch.zeros(2, 1, 128, 128, dtype=torch.uint8)
+    data = Boxes(x_NCHW, boxes_NM4, torch.zeros(2, 3, dtype=torch.int64), there_NM, ["a"])
+    assert scores.by_size(data) == {"ap_small": 2, "ap_medium": 2, "ap_large": 1}
 
 
 # -------------------------------------------------------------------------------------------------------- the whole path

@@ -163,6 +163,26 @@ def test_car_racing_is_shown_in_grey_without_its_dashboard(race: Any) -> None:
     assert race.took > 0
 
 
+def test_the_length_of_a_race_is_in_decisions() -> None:
+    class Frames(gymnasium.Env[Any, Any]):
+        observation_space, action_space = gymnasium.spaces.Box(-1, 1, (1,)), gymnasium.spaces.Discrete(2)
+
+        def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+            self.frames = 0
+            return np.zeros(1, np.float32), {}
+
+        def step(self, action: Any) -> Any:
+            self.frames += 1
+            done = self.frames == 10
+            return np.zeros(1, np.float32), 1.0, False, done, {"episode_driven": {"length": self.frames}} if done else {}
+
+    environment = roads.Repeat(Frames(), 4)
+    for _ in range(2):
+        environment.reset()
+        *_, truncated, info = [environment.step(0) for _ in range(3)][-1]
+        assert truncated and info["episode_driven"]["length"] == 3
+
+
 def test_whoever_turns_off_leaves_the_track(race: Any) -> None:
     race.reset(seed=10_000)
     for action in [3] * 10 + [1] * 10:

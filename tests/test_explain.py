@@ -113,6 +113,21 @@ def test_integrated_gradients_are_the_path_and_add_up(net: nn.Module, batch: tup
     assert torch.allclose(many[7], explain.integrated(target, x[2:3], y[2:3])[0][0], atol=1e-5)
 
 
+def test_large_pictures_go_through_in_parts_and_come_to_the_same() -> None:
+    sizes: list[int] = []
+
+    def score(x_NCHW: torch.Tensor, y_N: torch.Tensor | None) -> torch.Tensor:
+        sizes.append(len(x_NCHW))
+        return x_NCHW.square().mean((1, 2, 3)) + x_NCHW.mean((1, 2, 3))
+
+    x_NCHW = Rng(0, 0, "large").uniform(1, 1, 512, 512)
+    found, gap = explain.integrated(explain.Target(score), x_NCHW, None)
+    assert max(sizes) <= 2  # both ends of the way
+    assert float(gap.abs()) < 1e-3
+    small = torch.nn.functional.interpolate(x_NCHW, scale_factor=1.0)
+    assert torch.allclose(found, ((small + 1) * (small - 1 + 1) / 512**2)[:, 0], atol=1e-6)
+
+
 @pytest.mark.parametrize("method", explain.CAMS)
 @pytest.mark.parametrize("at", [0, 1, -1])
 def test_cams_are_the_weighed_sums_at_every_stage(

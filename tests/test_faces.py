@@ -108,6 +108,23 @@ def test_a_folder_of_people_and_what_a_run_remembers_of_it() -> None:
             assert (len(recalled), recalled.classes, recalled.split) == (len(part), part.classes, split)
 
 
+def test_a_picture_beside_the_folders_of_people_stops_and_names_it() -> None:
+    people(Path("club"), {f"p{i:02d}": 3 for i in range(13)})
+    Path("club/p00/0.png").rename("club/group.png")
+    with pytest.raises(Wrong) as error, keeping(Ledger()):
+        faces.load("club", "train", 8)
+    one_line(str(error.value), "nobody's folder", "club: group.png", "elsewhere")
+
+
+def test_one_more_person_moves_nobody_from_training_to_the_test() -> None:
+    counts = {f"p{i:02d}": 3 for i in range(20)}
+    people(Path("club"), counts)
+    people(Path("larger"), counts | {"zoe": 3})
+    with keeping(Ledger()):
+        learnt, tested = faces.load("club", "train", 8).classes, faces.load("larger", "test", 8).classes
+    assert not set(learnt) & set(tested)
+
+
 @pytest.mark.parametrize(
     ("names", "parts"),
     [
@@ -299,7 +316,7 @@ def test_lfw_s_protocol(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(verification, "most_right", noted)
     folds, pairs = verification.lfw(e, y)
-    assert len(folds) == 10 and pairs == 40 and seen == [(180, 180)] * 10
+    assert len(folds) == 10 and pairs == 400 and seen == [(180, 180)] * 10
     assert 0.85 < np.mean(folds) <= 1 and verification.lfw(e, y)[0] == folds
     assert verification.lfw(e, y, seed=1)[0] != folds or np.mean(folds) == 1
     lost = torch.nn.functional.normalize(Rng(0, 0, "lost").normal(len(y), 16))
@@ -383,6 +400,17 @@ def test_the_report_of_known_answers() -> None:
     watched_scores = verification.scores_of(Told().embed(watched.x_NCHW), watched.labels_N)
     assert kept["threshold"] == verification.threshold_at(watched_scores[1], 0.01)  # by what was watched alone
     assert kept["false_accept"] <= 0.01 and kept["watched_pairs"] == [12 * 15, 12 * 11 * 18]
+    assert report["scores"]["tar_far_1"]["n"] == len(same) and report["scores"]["false_accept"]["n"] == len(other)
+    beside = kept["gallery"]  # three pictures enrol a person, three are held against everybody
+    assert beside["watched_pairs"] == [12 * 3, 12 * 3 * 11]
+    e_w, y_w = Told().embed(watched.x_NCHW), watched.labels_N
+    centre_KD, people_K, left_N = verification.enrolled(e_w, y_w)
+    others = torch.tensor(
+        [float(e @ c) for e, y in zip(e_w[left_N], y_w[left_N], strict=True) for c, k in zip(centre_KD, people_K, strict=True)
+         if y != k]
+    )  # fmt: skip
+    assert beside["threshold"] == pytest.approx(verification.threshold_at(others, 0.01), abs=1e-6)
+    assert beside["false_accept"] == pytest.approx(float((others > beside["threshold"] + 1e-6).double().mean()), abs=0.004)
     assert report["threshold"] == kept["threshold"]
     assert report["scores"]["false_reject"]["value"] == pytest.approx(float((same <= kept["threshold"]).double().mean()))
     for key, (better, _) in verification.MEANINGS.items():
@@ -466,9 +494,10 @@ def test_people_are_enrolled_kept_and_found(trained: Path) -> None:
     found, stranger = matching.search(loaded, again, [bar(1, 190, "x.png"), bar(6, 190, "y.png")], top=2)
     assert found["person"] == "p1" and found["known"] and found["likeliest"][0]["person"] == "p1"
     assert len(found["likeliest"]) == 2 and found["false_alarm"] == pytest.approx(
-        1 - (1 - found["false_accept"]) ** 3, abs=1e-3
+        1 - (1 - (found["false_accept"] or 3 / found["watched_pairs"][1])) ** 3, abs=1e-3
     )
-    loaded.record["trained"]["threshold"] = stranger["similarity"] + 0.01
+    assert found["threshold"] == loaded.record["trained"]["gallery"]["threshold"]  # of people, not of pairs of pictures
+    loaded.record["trained"]["gallery"]["threshold"] = stranger["similarity"] + 0.01
     assert matching.search(loaded, again, ["y.png"])[0]["person"] == "nobody known"
 
 
@@ -511,7 +540,7 @@ def test_a_folder_of_people_from_training_to_its_scores() -> None:
     people(Path("club"), {f"p{i:02d}": 4 for i in range(13)}, 8)
     run.train("faces", size="tiny", data="club", steps=4, out="run", skip=NONE)
     report = run.evaluate("run")
-    assert "16 pictures of 4 people" in report["about"] and report["scores"]["tar_far_1"]["n"] == 16 * 15 / 2
+    assert "16 pictures of 4 people" in report["about"] and report["scores"]["eer"]["n"] == 16 * 15 / 2
     with pytest.raises(Wrong, match="not those that the run began with"):
         Path("club/p00/0.png").write_bytes(Path("club/p00/1.png").read_bytes())
         run.evaluate("run")

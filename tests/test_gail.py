@@ -17,7 +17,7 @@ from conftest import Command, one_line
 from gannet import recipe, run
 from gannet.errors import Wrong
 from gannet.evaluation import play as playing
-from gannet.nets.agents import Agent
+from gannet.nets.agents import TINY, Agent
 from gannet.objectives.cloning import Cloning
 from gannet.objectives.gail import Gail, Samples, ending, reward
 from gannet.recipe import constant, falling
@@ -74,7 +74,7 @@ def contest(kind: str = "Signs", **named: Any) -> Gail:
     torch.manual_seed(0)
     place = play.load(f"{__name__}:{kind}", environments=4, steps=32, epochs=2, minibatches=2)
     data = Imitated(place, by_sign(10, place.box is not None))
-    critic = Agent(*episodes.judged(place), width=16)
+    critic = Agent(*episodes.judged(place), width=16, value_gain=TINY)
     return Gail(Agent(place.seen, place.actions, place.box, width=16), critic, data, **named)
 
 
@@ -340,6 +340,13 @@ def test_it_resumes_bit_for_bit_and_is_loaded_without_the_expert(method: str, ga
 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == [whole.digest(), "False"] and whole.digest() == parts.digest()
+
+
+def test_preflight_finds_no_fault_with_it(gannet: Command) -> None:
+    """Its rewards are a critic's: what is planted in the environment's own says nothing."""
+    done = gannet("train", "imitate", "--size", "tiny", "--steps", "1", "--out", "run")
+    rows = {row["name"]: row for row in json.loads(Path("run/preflight.json").read_text())["checks"]}
+    assert rows["first-ratio"]["verdict"] == "pass" and "targets" not in rows, done.stderr
 
 
 def test_a_run_does_not_go_on_with_another_expert() -> None:

@@ -282,6 +282,26 @@ def test_the_middle_is_kept_and_cameras_are_believed(tmp_path: Path) -> None:
     assert pictures.decode(io.BytesIO(encoded(deep)), 20)[0].min() == 255
 
 
+def test_the_size_of_a_whole_picture_is_that_of_it_upright() -> None:
+    lying = noise(80, 40)
+    note = lying.getexif()
+    note[0x0112] = 6  # to be turned by a quarter
+    for kind in ("PNG", "JPEG", "WEBP", "TIFF"):
+        square, size = pictures.decode_whole(io.BytesIO(encoded(lying, kind, exif=note)), 64)
+        assert size == (40, 80), kind
+        assert square[:, :32, :3].any() and not square[:, 32:, :3].any(), kind
+        assert pictures.decode_whole(io.BytesIO(encoded(lying, kind)), 64)[1] == (80, 40), kind
+
+
+def test_what_is_kept_from_training_is_the_same_at_every_size(tmp_path: Path) -> None:
+    folder = good(tmp_path / "many", 120)
+    kept = []
+    for pixels in (16, 32):
+        gallery = read(folder, pixels)
+        kept.append([name for name, test in zip(gallery.names_N, gallery.test_N.tolist(), strict=True) if test])
+    assert kept[0] == kept[1] and 4 <= len(kept[0]) <= 25
+
+
 def test_straight_undoes_the_multiplication() -> None:
     x = torch.zeros(1, 4, 8, 8, dtype=torch.uint8)
     x[:, :3, :4], x[:, 3, :4] = 50, 100

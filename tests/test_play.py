@@ -285,6 +285,9 @@ def test_environments_begin_anew_where_they_must() -> None:
     for step in range(7):
         fit(objective, 1, of=7, start=step)
         began.append(objective.past.at.tolist())
+        if step == 2:
+            objective.discounted_E.fill_(1e6)  # of episodes that end with the environments
+    assert objective.unit() < 1e3
     assert began == [[0, 1, 4], [0, 2, 8], [0, 3, 12], [3, 4, 4], [3, 5, 8], [3, 6, 12], [6, 7, 4]]
 
 
@@ -388,6 +391,22 @@ class Checked(Fine):
 class Many(Fine):
     action_space = spaces.MultiDiscrete([2, 2])
 
+class Sequence(Fine):
+    observation_space = spaces.Sequence(spaces.Discrete(2))
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return (0, 1), {}
+    def seen(self): return (1,)
+
+class Last(Fine):
+    observation_space = spaces.Box(0, 255, (40, 30, 6), np.uint8)
+    def __init__(self, **words):
+        self.time, self.picture = 0, np.arange(40 * 30 * 6, dtype=np.uint8).reshape(40, 30, 6)
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return self.seen(), {}
+    def seen(self): return self.picture.copy()
+
 class Screenless(Fine):
     def __init__(self, **words): raise RuntimeError("No available video device")
 
@@ -406,6 +425,7 @@ class Nothing: ...
         ("broken:Shape", ["broken:Shape", "at step 5", "shape"], 1),
         ("broken:Checked", ["gymnasium's checker complains about broken:Checked", "observation"], 1),
         ("broken:Many", ["neither a choice (Discrete) nor numbers (Box)", "MultiDiscrete"], 1),
+        ("broken:Sequence", ["no fixed size", "Sequence"], 1),
         ("broken:Screenless", ["wants a display", "SDL_VIDEODRIVER=dummy"], 1),
         ("broken:Nothing", ["is no gymnasium.Env"], 2),
         ("broken:Fin", ["no environment of this name", "Fine"], 2),
@@ -420,6 +440,15 @@ def test_what_cannot_be_played_is_told_in_a_line(name: str, parts: list[str], st
         live(play, agent(play))
     one_line(str(error.value), *parts)
     assert error.value.status == status
+
+
+def test_pictures_with_their_channels_last_are_turned() -> None:
+    Path("broken.py").write_text(BROKEN)
+    play = played.load("broken:Last", environments=1, steps=16, minibatches=1)
+    assert play.seen == (6, 40, 30) and play.bytes
+    vector = play.open(1)
+    assert torch.equal(vector.reset([0])[0], torch.arange(40 * 30 * 6).to(torch.uint8).view(40, 30, 6).permute(2, 0, 1))
+    vector.close()
 
 
 def test_an_environment_that_raises_while_it_trains_is_one_line(gannet: Command) -> None:

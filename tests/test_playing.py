@@ -198,7 +198,9 @@ def test_the_best_single_action_is_found_and_one_game_is_not_taken_for_many(coun
     playing = Playing(counting, episodes=5)
     assert playing.best_constant({}, 0)[0] == "2"
     first, _ = playing.judge(First())
-    assert "one game" not in first["about"]
+    assert "one game" not in first["about"] and "differ" not in first["about"]
+    several, _ = Playing(counting, episodes=10).judge(First())  # seven lengths
+    assert "only 7 of its episodes differ: intervals count 10, and are too narrow" in several["about"]
     same, _ = Playing(places.load("test_playing:Counting", options={"length": 4}), episodes=5).judge(First())
     assert "one game" in same["about"]
 

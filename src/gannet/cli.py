@@ -407,7 +407,8 @@ def predict(words: list[str]) -> None:
             raise Wrong("this run tells classes and finds no boxes", got=f"--{flag} {given[flag]}", usage=True)
     found = loaded.predict(given["files"], least=given["least"])
     usable = [one for one in found if "wrong" not in one]
-    drawn = telling.boxes_into(usable, loaded.classes, Path(given["out"] or loaded.folder / "predicted"))
+    ids = next(iter(loaded.record["data"].values())).get("more", {}).get("category_ids")
+    drawn = telling.boxes_into(usable, loaded.classes, Path(given["out"] or loaded.folder / "predicted"), ids)
     if given["json"]:
         print(json.dumps(found, indent=2))
     else:
@@ -446,11 +447,12 @@ def _match(loaded: Any, given: dict[str, Any]) -> None:
     if given["json"]:
         print(json.dumps(answer, indent=2))
         return
-    at = matching.kept(loaded)
+    at = matching.kept(loaded, None if given["gallery"] is None else "gallery")
     print(*lines, sep="\n", end="\n" if lines else "")
+    same, others = at["watched_pairs"]
     print(
-        f"from a similarity of {at['threshold']:.3f} on: of people kept from training {at['false_accept']:.2%} of pairs of "
-        f"others are taken for one, {at['false_reject']:.2%} of one person's for two"
+        f"from a similarity of {at['threshold']:.3f} on: of people kept from training {at['false_accept']:.2%} of {others:,} "
+        f"pairs of others are taken for one, {at['false_reject']:.2%} of {same:,} of one person's for two"
     )
 
 

@@ -268,6 +268,7 @@ def integrated(
     for x, y in _parts(x_NCHW, y_N, max(1, at_once(x_NCHW) // points)):
         more = () if y is None else (y,)
         words: dict[str, Any] = {"baselines": torch.full_like(x, empty), "n_steps": points, "additional_forward_args": more}
+        words["internal_batch_size"] = max(len(x), at_once(x_NCHW))  # of a large picture not all points go at once
         part, gap_N = method.attribute(x, return_convergence_delta=True, **words)
         found.append(part.sum(1))
         gaps.append(gap_N)
@@ -548,10 +549,8 @@ def _explain_box(
     with torch.no_grad():
         told = peaks(net(x_1CHW).float(), net.classes, 100)  # in full, as gradients are taken
     least = float(run.record.get("trained", {}).get("threshold", USUAL))
-    which = [
-        q for q in range(told.chance_NQ.shape[1])
-        if told.chance_NQ[0, q] >= least and kind in (None, int(told.kinds_NQ[0, q]))
-    ]  # fmt: skip
+    there_Q = (told.chance_NQ[0].cpu() >= least) & fit.shows(told.boxes_NQ4[0].cpu())
+    which = [q for q in there_Q.nonzero().flatten().tolist() if kind in (None, int(told.kinds_NQ[0, q]))]
     if not 0 <= number < len(which):
         what = "this run sees nothing there" if not which else f"this run sees {len(which)} things there, numbered from 0"
         raise Wrong(what, got=f"{file}, --box {number}", try_="gannet predict, which shows all", usage=bool(which))

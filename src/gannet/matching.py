@@ -87,8 +87,9 @@ def same(run: Run, a: str | Path, b: str | Path) -> dict[str, Any]:
     """Are two pictures of one person?
 
     Returns:
-        {"files", "similarity" (cosine, -1 to 1), "same", "threshold", "false_accept", "false_reject"}: the last two are the
-        shares of wrong answers at this threshold among people whom the run kept from training.
+        {"files", "similarity" (cosine, -1 to 1), "same", "threshold", "false_accept", "false_reject", "watched_pairs"}: the
+        shares of wrong answers at this threshold among people whom the run kept from training, and how many pairs of one
+        person and of two these had.
 
     Raises:
         Wrong: for a run that tells no people apart, and for what is no picture; the line names the file.
@@ -143,18 +144,21 @@ def search(run: Run, gallery: Gallery, files: Sequence[str | Path], top: int = T
 
     Returns:
         for each file {"file", "person" (a name, or "nobody known"), "known", "similarity", "likeliest": [{"person",
-        "similarity"}], "threshold", "false_accept", "false_reject", "false_alarm"}. The last is what false accepts come to
-        over the whole gallery, were its people independent: a stranger may be like any of them.
+        "similarity"}], "threshold", "false_accept", "false_reject", "watched_pairs", "false_alarm"}. Threshold and rates are
+        those of a picture beside somebody known by several, as a gallery's people are. The last is what false accepts come to
+        over the whole gallery, were its people independent: a stranger may be like any of them; where none was seen among the
+        watched people, with the rate of which 95 % of such samples would have shown one (three in their number).
 
     Raises:
         Wrong: for a gallery of another run, for top < 1, and for what is no picture; the line names the file.
     """
-    at = kept(run)
+    at = kept(run, "gallery")
     if top < 1:
         raise Wrong("at least one of the likeliest is named", got=f"top={top}", try_="top=5", usage=True)
     if gallery.model != run.digest():
         raise Wrong("these people were enrolled by another run, or another state of it", got=run.folder, try_="enrolling again")
-    alarm = 1 - (1 - at["false_accept"]) ** len(gallery.people)
+    rate = at["false_accept"] or min(1.0, 3 / max(at["watched_pairs"][1], 1))
+    alarm = 1 - (1 - rate) ** len(gallery.people)
     found = []
     for file, e_D in zip(files, embedded(run, files), strict=True):
         cos_K, who_K = (gallery.vectors_KD @ e_D).sort(descending=True)
@@ -167,8 +171,12 @@ def search(run: Run, gallery: Gallery, files: Sequence[str | Path], top: int = T
     return found
 
 
-def kept(run: Run) -> dict[str, float]:
-    """The threshold that the run keeps, with its error rates.
+def kept(run: Run, of: str | None = None) -> dict[str, Any]:
+    """The threshold that the run keeps, with its error rates and of how many pairs they are.
+
+    Args:
+        run: of faces
+        of: "gallery": of a picture beside a person; without, of two pictures
 
     Raises:
         Wrong: for a run that tells no people apart, and for one that is not finished.
@@ -177,7 +185,11 @@ def kept(run: Run) -> dict[str, float]:
         raise Wrong("this run tells no people apart", got=run.record["recipe"], try_="gannet train faces", usage=True)
     if "threshold" not in run.record.get("trained", {}):
         raise Wrong("this run is not finished and keeps no threshold yet", got=run.folder, try_=run.record["command"])
-    return {key: run.record["trained"][key] for key in ("threshold", "false_accept", "false_reject")}
+    trained = run.record["trained"]
+    if of is not None and of not in trained:
+        raise Wrong("this run was finished before galleries had a threshold of their own", got=run.folder, try_="--more 1")
+    found = trained if of is None else trained[of]
+    return {key: found[key] for key in ("threshold", "false_accept", "false_reject", "watched_pairs")}
 
 
 def embedded(run: Run, files: Sequence[str | Path]) -> torch.Tensor:

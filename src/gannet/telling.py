@@ -94,9 +94,8 @@ def _boxes(
     first; what would lie beside the picture is left out."""
     told = objective.boxes(x_NCHW)
     for i, (answer, fit) in enumerate(zip(answers, fits, strict=True)):
-        boxes_Q4 = fit.back(told.boxes_NQ4[i])
-        are = (told.chance_NQ[i] >= least) & ((boxes_Q4[:, 2:] - boxes_Q4[:, :2]).amin(1) > 0)
-        boxes_Q4 = boxes_Q4[are]
+        are = (told.chance_NQ[i] >= least) & fit.shows(told.boxes_NQ4[i])
+        boxes_Q4 = fit.back(told.boxes_NQ4[i])[are]
         each = zip(boxes_Q4.tolist(), told.kinds_NQ[i, are].tolist(), told.chance_NQ[i, are].tolist(), strict=True)
         answer["boxes"] = [
             {"class": names[kind], "number": kind, "chance": round(chance, 4), "box": [round(v, 1) for v in box]}
@@ -115,8 +114,16 @@ def in_words(answer: dict[str, Any], top: int = 3) -> str:
     return f"{len(things)} things ({many}); {surest}" if things else "nothing"
 
 
-def boxes_into(answers: Sequence[dict[str, Any]], classes: list[str], folder: Path) -> list[Path]:
+def boxes_into(
+    answers: Sequence[dict[str, Any]], classes: list[str], folder: Path, ids: Sequence[int | str] | None = None
+) -> list[Path]:
     """Write a detector's answers about files: each picture with its boxes, coco.json, and labels/ with YOLO's lines.
+
+    Args:
+        answers: as `predict` gives them
+        classes: their names
+        folder: where to
+        ids: of the classes in coco.json; without, they are numbered from 1
 
     Returns:
         the files, pictures first; none where nothing was looked for
@@ -129,6 +136,7 @@ def boxes_into(answers: Sequence[dict[str, Any]], classes: list[str], folder: Pa
         return []
     check_ours(folder, NOTE)
     write_json(folder / NOTE, {"files": [shown(answer["file"]) for answer in answers]})
+    categories = coco_categories(classes, ids)
     paths, images_, rows, taken, number_of = [], [], [], set[str](), Counter[str]()
     for number, answer in enumerate(answers):
         first = stem = shown(Path(answer["file"]).stem)
@@ -147,9 +155,10 @@ def boxes_into(answers: Sequence[dict[str, Any]], classes: list[str], folder: Pa
         images_.append({"id": number, "file_name": shown(Path(answer["file"]).name), "width": wide, "height": high})
         lines = []
         for thing, kind in zip(answer["boxes"], kinds, strict=True):
-            which = {"id": len(rows) + 1, "image_id": number, "category_id": kind + 1, "score": thing["chance"]}
+            category = categories[kind]["id"]
+            which = {"id": len(rows) + 1, "image_id": number, "category_id": category, "score": thing["chance"]}
             rows.append(which | coco_box(thing["box"]))
             lines.append(yolo_line(kind, thing["box"], wide, high))
         write_text(folder / "labels" / f"{stem}.txt", "".join(lines))
-    write_json(folder / "coco.json", {"images": images_, "categories": coco_categories(classes), "annotations": rows})
+    write_json(folder / "coco.json", {"images": images_, "categories": categories, "annotations": rows})
     return [*paths, folder / "coco.json"]

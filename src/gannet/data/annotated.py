@@ -50,6 +50,7 @@ class Noted:
         sizes: width and height for which boxes in pixels hold; None for boxes in shares
         splits: train or test, where the annotations say it
         left_out: (file, reason)
+        ids: of the categories, as COCO's annotations have them; None where they have none
     """
 
     classes: list[str]
@@ -57,6 +58,7 @@ class Noted:
     sizes: dict[str, tuple[float, float] | None] = field(default_factory=dict)
     splits: dict[str, str] = field(default_factory=dict)
     left_out: list[tuple[str, str]] = field(default_factory=list)
+    ids: list[int | str] | None = None
 
 
 @dataclass
@@ -68,6 +70,7 @@ class Annotated:
     test_N: torch.Tensor
     left_out: list[list[str]]
     notes: list[str]
+    ids: list[int | str] | None = None
 
     def split(self, split: str) -> Boxes:
         """The training or the test pictures."""
@@ -79,6 +82,7 @@ class Annotated:
         more: dict[str, Any] = {"sha256": digest.hexdigest()}
         if split == "train":
             more |= {"left_out": self.left_out, "notes": self.notes}
+            more |= {"category_ids": self.ids} if self.ids else {}
         words: dict[str, Any] = {"name": self.name, "split": split, "licence": "its owner's", "source": OWN, "more": more}
         return Boxes(*held, self.whole.classes, **words)
 
@@ -183,7 +187,7 @@ def _of_coco(lists: Sequence[tuple[File, dict[str, Any]]], files: list[File]) ->
         raise Wrong("there is no category in these annotations", got=shown(lists[0][0].name))
     order = sorted(names, key=str) if not all(isinstance(key, int) for key in names) else sorted(names)
     numbers = {key: i for i, key in enumerate(order)}
-    noted = Noted(_apart([shown(names[key]) for key in order]))
+    noted = Noted(_apart([shown(names[key]) for key in order]), ids=order)
     find = _by_path([file.name for file in files])
     for file, found in lists:
         mine: dict[Any, str] = {}
@@ -379,7 +383,7 @@ def _gather(name: str, files: list[File], noted: Noted, left_out: list[tuple[str
     out, notes = [*left_out, *noted.left_out], Counter[str]()
     pictures.check_memory(name, len(noted.things), pixels)
     made: list[np.ndarray] = []
-    kept: list[tuple[str, str]] = []
+    kept: list[tuple[str, str]] = []  # name, and what decides on which side of the split it is
     held: list[list[tuple[int, list[float]]]] = []
     for file in files:
         if file.name not in noted.things:
@@ -412,7 +416,7 @@ def _gather(name: str, files: list[File], noted: Noted, left_out: list[tuple[str
                 )
                 boxes.append((kind, inside))
         made.append(picture)
-        kept.append((file.name, hashlib.sha256(picture.tobytes()).hexdigest()))
+        kept.append((file.name, pictures.mark(file)))
         held.append(boxes)
     told_out = [[shown(one), shown(why)] for one, why in sorted(out)]
     things = sum(map(len, held))
@@ -430,16 +434,17 @@ def _gather(name: str, files: list[File], noted: Noted, left_out: list[tuple[str
     x_NCHW = pictures.as_channels(np.stack(made))[:, :3].contiguous()
     test = _held_out(kept, noted.splits, there_NM)
     words = [f"{count:,} {what}" for what, count in sorted(notes.items()) if count]
-    return Annotated(name, Boxes(x_NCHW, boxes_NM4, kinds_NM, there_NM, noted.classes, name=name), test, told_out, words)
+    whole = Boxes(x_NCHW, boxes_NM4, kinds_NM, there_NM, noted.classes, name=name)
+    return Annotated(name, whole, test, told_out, words, noted.ids)
 
 
 def _held_out(kept: list[tuple[str, str]], splits: dict[str, str], there_NM: torch.Tensor) -> torch.Tensor:
-    """Which pictures are kept from training: those of the test split where there are two, else one in ten by its own hash."""
+    """Which pictures are kept from training: those of the test split where there are two, else one in ten by file hash."""
     said = [splits.get(name) for name, _ in kept]
     if {"train", "test"} <= set(said):
         test = [one == "test" for one in said]
     else:
-        test = [int(digest[:8], 16) % pictures.HELD_OUT == 0 for _, digest in kept]
+        test = [int(marked[:8], 16) % pictures.HELD_OUT == 0 for _, marked in kept]
     test_N = torch.tensor(test)
     with_N = there_NM.any(1)
     for want, side in ((True, test_N), (False, ~test_N)):
@@ -459,9 +464,9 @@ def coco_box(box: Sequence[float]) -> dict[str, Any]:
     return {"bbox": [x0, y0, wide, high], "area": wide * high, "iscrowd": 0}
 
 
-def coco_categories(classes: Sequence[str]) -> list[dict[str, Any]]:
-    """Names of classes as COCO has them: numbered from 1."""
-    return [{"id": k, "name": name} for k, name in enumerate(classes, 1)]
+def coco_categories(classes: Sequence[str], ids: Sequence[int | str] | None = None) -> list[dict[str, Any]]:
+    """Names of classes as COCO has them: by their own ids, or numbered from 1."""
+    return [{"id": k, "name": name} for k, name in zip(ids or range(1, len(classes) + 1), classes, strict=True)]
 
 
 def yolo_line(kind: int, box: Sequence[float], wide: float, high: float) -> str:

@@ -199,6 +199,8 @@ def options(name: str, eyes: str) -> dict[str, Any]:
         raise Wrong("eyes are vector or pixels", got=eyes, usage=True)
     if name == "car-racing":
         if eyes == "vector":
-            raise Wrong("car-racing is seen in pixels alone", got="--eyes vector", try_="--eyes pixels", usage=True)
+            raise Wrong(
+                "car-racing is seen in pixels alone", got="--eyes vector", try_="gannet train drive --eyes pixels", usage=True
+            )
         return {"road": name, "eyes": eyes, "repeat": 4}
     return {"road": name, "eyes": eyes, "config": scenario.config | {"observation": getattr(scenario, eyes)}}

@@ -183,13 +183,16 @@ class Frames(gym.ObservationWrapper):
 
 
 def kind_of(space: spaces.Space) -> str:
-    """frames (H, W[, C]) to be made grey and stacked, stacked (C, H, W) as they are, vector, or other: to be flattened."""
+    """frames (H, W[, C]) to be made grey and stacked, stacked (C, H, W) as they are or last (H, W, C), vector, or other: to be
+    flattened."""
     if not isinstance(space, spaces.Box):
         return "other"
     if space.dtype == np.uint8 and len(space.shape) == 2:
         return "frames"
     if space.dtype == np.uint8 and len(space.shape) == 3:
-        return "frames" if space.shape[2] in (1, 3) and space.shape[0] > 3 else "stacked"
+        if space.shape[2] in (1, 3) and space.shape[0] > 3:
+            return "frames"
+        return "last" if space.shape[2] < min(space.shape[:2]) else "stacked"
     return "vector" if len(space.shape) == 1 else "other"
 
 
@@ -212,7 +215,14 @@ def make(
         kind = kind_of(env.observation_space)
         if kind == "frames":
             env = gym.wrappers.FrameStackObservation(Frames(env, pixels), stack)
+        elif kind == "last":
+            shape = env.observation_space.shape
+            first = spaces.Box(0, 255, (shape[2], *shape[:2]), np.uint8)  # pyright: ignore[reportOptionalSubscript]
+            env = gym.wrappers.TransformObservation(env, lambda seen: np.moveaxis(seen, 2, 0), first)
         elif kind == "other":
+            if not env.observation_space.is_np_flattenable:
+                hint = "a wrapper that makes numbers of one shape of them"
+                raise Wrong("observations of this kind have no fixed size", got=str(env.observation_space), try_=hint)
             env = gym.wrappers.FlattenObservation(env)
     return env
 

@@ -304,7 +304,7 @@ def _parts(name: str, pixels: int | None, offline: bool) -> dict[str, Images]:
     if several < FEWEST:
         what = f"of {FEWEST} people at least two pictures are needed: some to learn from, others to be tested on"
         raise Wrong(what, got=f"{name}, {several} of {people} people", try_="more people, or more pictures of each")
-    return parted(whole, {"train": 0, "watched": max(3, several // 10), "test": max(4, several // 5)})
+    return parted(whole, {"train": 0, "watched": max(3, several // 10), "test": max(4, several // 5)}, by_name=True)
 
 
 def _whole(name: str, train: Images, test: Images, pixels: int | None) -> Images:
@@ -317,33 +317,45 @@ def _whole(name: str, train: Images, test: Images, pixels: int | None) -> Images
         return Images(x_NCHW, light_N2H.flatten(1).argmax(1), names, **words)
     if train.labels_N is not None and test.labels_N is not None:
         return Images(x_NCHW, torch.cat([train.labels_N, test.labels_N]), train.classes, **words)
-    who = _folders(name, pixels)  # no classes: there is one folder, or as many as pictures, or none
-    if not who:
-        raise Wrong("nothing says who is who", got=name, try_="a folder for each person")
-    names = sorted(set(who))
-    return Images(x_NCHW[: len(who)], torch.tensor([names.index(one) for one in who]), names, **words)
+    return _foldered(name, pixels, words)  # no classes: there is one folder, or as many as pictures, or pictures beside them
 
 
-def _folders(name: str, pixels: int | None) -> list[str]:
-    """The folder of each picture of somebody's own, where all lie in one."""
+def _foldered(name: str, pixels: int | None, words: dict[str, Any]) -> Images:
+    """The pictures of somebody's own place, where all lie in folders."""
     from gannet.data import pictures
 
     if not pictures.is_place(name):
-        return []
-    above = [file.rpartition("/")[0] for file in pictures.read(name, pixels).names_N]
-    return above if all(above) else []
+        raise Wrong("nothing says who is who", got=name, try_="a folder for each person")
+    gallery = pictures.read(name, pixels)
+    parts = pictures.below_splits(gallery.names_N)
+    loose = [file for file, part in zip(gallery.names_N, parts, strict=True) if len(part) == 1]
+    if len(loose) == len(parts) and all("/" in file for file in loose):
+        parts = [("somebody", *part) for part in parts]  # one folder, of one person
+    elif len(loose) == len(parts):
+        raise Wrong("nothing says who is who", got=name, try_="a folder for each person")
+    elif loose:
+        more = f" and {len(loose) - 1} more" if len(loose) > 1 else ""
+        what = "pictures that lie in nobody's folder: nothing says who they are"
+        raise Wrong(what, got=f"{name}: {loose[0]}{more}", try_="each in a person's folder, or elsewhere")
+    who = [part[0] for part in parts]
+    names = sorted(set(who))
+    return Images(gallery.x_NCHW, torch.tensor([names.index(one) for one in who]), names, **words)
 
 
-def parted(data: Images, counts: dict[str, int]) -> dict[str, Images]:
+def parted(data: Images, counts: dict[str, int], *, by_name: bool = False) -> dict[str, Images]:
     """People of a set in parts that share nobody, always the same ones.
 
     Args:
         data: pictures, labelled by person
         counts: for each part how many people with several pictures it gets; the first gets everybody who is left
+        by_name: the hash of a name decides where a person stands in line, so that one more person moves few others
     """
     assert data.labels_N is not None
     shown_K = torch.bincount(data.labels_N, minlength=len(data.classes))
     row_K = permutation(0, "people", 0, len(data.classes))
+    if by_name:
+        marks = [hashlib.sha256(name.encode()).digest() for name in data.classes]
+        row_K = torch.tensor(sorted(range(len(marks)), key=marks.__getitem__))
     row_M = row_K[shown_K[row_K] > 1]
     first, *others = counts
     part_K, at = torch.zeros(len(data.classes), dtype=torch.int64), 0

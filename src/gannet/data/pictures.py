@@ -190,7 +190,8 @@ def assemble(
     with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         warnings.simplefilter("ignore")  # Pillow's of bombs and odd metadata; of the whole process, so not in a thread
         made = list(pool.map(functools.partial(look, pixels=pixels), files))
-    return gather(name, [file.name for file in files], made, left_out, classes)
+        marks = list(pool.map(mark, files))
+    return gather(name, [file.name for file in files], made, left_out, classes, marks)
 
 
 def check_memory(name: str, many: int, pixels: int) -> None:
@@ -207,6 +208,7 @@ def gather(
     made: Sequence[Looked],
     left_out: Sequence[tuple[str, str]] = (),
     classes: Mapping[str, str] | None = None,
+    marks: Sequence[str] | None = None,
 ) -> Gallery:
     """A gallery of pictures that were looked at: without copies, with as many channels as they need, in splits and classes.
 
@@ -216,12 +218,13 @@ def gather(
         made: what each of them is
         left_out: (file, reason) for what was not even looked at
         classes: the class of each file; without, the folders say it
+        marks: of each file what decides whether it is kept from training (`mark`); without, the picture's own hash
 
     Raises:
         Wrong: where too few can be used.
     """
     out, kept, first, notes = list(left_out), [], {}, Counter[str]()
-    for file, found in zip(files, made, strict=True):
+    for file, found, marked in zip(files, made, marks or [None] * len(files), strict=True):
         if isinstance(found, str):
             out.append((file, found))
             continue
@@ -232,7 +235,7 @@ def gather(
             continue
         first[digest] = file
         notes.update(remarks)
-        kept.append((file, picture, digest))
+        kept.append((file, picture, marked or digest))
     told_out = [[shown(file), shown(reason)] for file, reason in sorted(out)]
     if len(kept) < FEWEST:
         why = f"; left out: {told_out[0][0]} ({told_out[0][1]})" if told_out else ""
@@ -240,7 +243,7 @@ def gather(
         what = f"{len(kept)} usable pictures are too few to learn from{why}{more}"
         raise Wrong(what, got=name, try_=f"at least {FEWEST} pictures")
     names = [file for file, _, _ in kept]
-    test, parts = _test(_unwrapped(names), [digest for _, _, digest in kept])
+    test, parts = _test(_unwrapped(names), [marked for _, _, marked in kept])
     labels, kinds = _classes(parts) if classes is None else _numbered([classes[file] for file in names])
     if labels is not None and not _one_each(labels, test):
         labels, kinds = None, []  # as many classes as pictures: nothing could be kept from training
@@ -413,6 +416,16 @@ def look(file: File, pixels: int, how: Callable[..., Any] | None = None) -> Any:
         return f"damaged: {' '.join(str(error).split()) or type(error).__name__}"
 
 
+def mark(file: File) -> str:
+    """Hash of a file's bytes: by it a picture is kept from training or not, at whatever size it is looked at; "" where it
+    cannot be read."""
+    try:
+        with file.open() as stream:
+            return hashlib.sha256(stream.read()).hexdigest()
+    except Exception:  # `look` says why
+        return ""
+
+
 def prepared(path: Path, pixels: int, channels: int) -> torch.Tensor:
     """A picture file as a run with such pictures would have been fed it, bytes (C, H, W).
 
@@ -438,6 +451,11 @@ class Fit:
         """Boxes in pixels of the square, as those of the picture, cut at its edges (Q, 4)."""
         inside_4 = torch.tensor([*self.inside, *self.inside])
         return boxes_Q4.clamp(min=0).minimum(inside_4) * torch.tensor([*self.size, *self.size]) / inside_4
+
+    def shows(self, boxes_Q4: torch.Tensor) -> torch.Tensor:
+        """True for boxes in pixels of the square that lie in the picture, not in the black beside it (Q,)."""
+        boxes_Q4 = self.back(boxes_Q4)
+        return (boxes_Q4[:, 2:] - boxes_Q4[:, :2]).amin(1) > 0
 
 
 def upright(path: Path) -> Image.Image:
@@ -499,9 +517,9 @@ def decode_whole(stream: IO[bytes], pixels: int) -> tuple[np.ndarray, tuple[int,
     width and height as it is looked at; raises what `decode` does."""
     with Image.open(stream) as picture:
         wide, high = picture.size
-        turned = picture.getexif().get(0x0112, 1) >= 5  # EXIF's orientations 5 to 8 lie on their side
         whole, _ = _whole(picture, pixels)
-        size = (high, wide) if turned else (wide, high)
+        # EXIF may have laid it on its side; Pillow tells the sides of a TIFF as they are then, those of others as they were.
+        size = (wide, high) if (whole.width >= whole.height) == (wide >= high) else (high, wide)
         inside = fitting(size, pixels)
         small = whole.resize(inside, Image.Resampling.LANCZOS, reducing_gap=3.0)
     square = np.zeros((pixels, pixels, 4), np.uint8)
@@ -590,7 +608,8 @@ def _in_splits(parts: list[tuple[str, ...]]) -> bool:
 def _test(parts: list[tuple[str, ...]], digests: list[str]) -> tuple[list[bool], list[tuple[str, ...]]]:
     """Which pictures are kept from training, and where each lies below its split.
 
-    Without folders for it, one in ten by the picture's own hash, so that more pictures later move none to the other side.
+    Without folders for it, one in ten by its file's hash, so that neither more pictures later nor another size move one to the
+    other side.
     """
     if _in_splits(parts):
         return [SPLITS[part[0].lower()] == "test" for part in parts], [part[1:] for part in parts]
@@ -598,6 +617,12 @@ def _test(parts: list[tuple[str, ...]], digests: list[str]) -> tuple[list[bool],
     if not any(test):
         test[min(range(len(digests)), key=digests.__getitem__)] = True
     return test, parts
+
+
+def below_splits(names: list[str]) -> list[tuple[str, ...]]:
+    """Where pictures lie, as folders and file, below the folders that all share and below train and test."""
+    parts = _unwrapped(names)
+    return [part[1:] for part in parts] if _in_splits(parts) else parts
 
 
 def _classes(parts: list[tuple[str, ...]]) -> tuple[list[int] | None, list[str]]:

@@ -320,6 +320,7 @@ class Live:
             self.vector = self.play.open(own)
         if anew:
             past.begin(rng.step)
+            self.objective.discounted_E.zero_()  # of episodes that will not go on
             began, rows = rng.step, 0
         elif standing:
             return

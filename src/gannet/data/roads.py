@@ -218,12 +218,19 @@ class Repeat(gymnasium.Wrapper[Any, Any, Any, Any]):
         super().__init__(environment)
         self.times = times
 
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        self.decisions = 0
+        return self.env.reset(seed=seed, options=options)
+
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         total = 0.0
+        self.decisions += 1
         for _ in range(self.times):
             seen, reward, terminated, truncated, info = self.env.step(action)
             total += float(reward)
             if terminated or truncated:
+                if "episode_driven" in info:
+                    info = info | {"episode_driven": info["episode_driven"] | {"length": self.decisions}}
                 break
         return seen, total, terminated, truncated, info  # type: ignore[possibly-unbound]
 

@@ -17,7 +17,7 @@ import torch
 from scipy import ndimage
 
 from gannet.data.annotated import coco_box
-from gannet.data.boxes import Boxes, Scenes, overlap
+from gannet.data.boxes import Boxes, Scenes, area, overlap
 from gannet.data.images import Images, to_float
 from gannet.errors import Wrong
 from gannet.evaluation.classes import class_means
@@ -104,9 +104,9 @@ class Detection:
         other, _ = coco(blobs(self.test, self.examples()), self.test)
         least, _ = threshold(objective.boxes(self.watched.x_NCHW), self.watched)
         precise, found = matched(told, self.test, least)
-        things = int(self.test.there_NM.sum())
+        things, counts = int(self.test.there_NM.sum()), by_size(self.test)
         scores = {
-            name: Score(mine[name], None, other[name], "higher", meaning, things)
+            name: Score(mine[name], None, other[name], "higher", meaning, counts.get(name, things))
             for name, (_, meaning) in COCO.items()
             if mine[name] >= 0
         }
@@ -228,6 +228,13 @@ def coco(told: Told, data: Boxes) -> tuple[dict[str, float], dict[str, float]]:
     return {name: float(judge.stats[place]) for name, (place, _) in COCO.items()}, classes
 
 
+def by_size(data: Boxes) -> dict[str, int]:
+    """How many things are small, medium and large by COCO's bounds, named as their scores are."""
+    area_X = area(data.boxes_NM4)[data.there_NM]
+    few = {"ap_small": area_X <= 32**2, "ap_medium": (area_X >= 32**2) & (area_X <= 96**2), "ap_large": area_X >= 96**2}
+    return {name: int(are.sum()) for name, are in few.items()}
+
+
 def cut(x_CHW: torch.Tensor, box_4: torch.Tensor, side: int = 28) -> torch.Tensor:
     """What is in a box, as a square, bytes (C, 28, 28)."""
     x0, y0, x1, y1 = (int(v) for v in box_4.round())
@@ -243,7 +250,7 @@ def blobs(data: Boxes, examples: Images, bright: int = 64) -> Told:
     labels = examples.labels_N
     assert labels is not None
     tight = []
-    for x_CHW, ink_HW in zip(squares, ink_NHW, strict=True):
+    for x_CHW, ink_HW in zip(squares[:, : data.x_NCHW.shape[1]], ink_NHW, strict=True):  # scenes have no transparency
         y, x = ink_HW.nonzero(as_tuple=True)
         whole = torch.tensor([0, 0, x_CHW.shape[2], x_CHW.shape[1]])
         tight.append(cut(x_CHW, torch.stack([x.min(), y.min(), x.max() + 1, y.max() + 1]) if len(x) else whole))

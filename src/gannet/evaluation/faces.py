@@ -49,12 +49,11 @@ class Verification:
 
     def finish(self, objective: Any) -> dict[str, Any]:
         """What the finished run should remember: the threshold that takes one pair in a hundred of different people, of those
-        watched, for one person; its error rates there; and how many people and pairs, same and other, these are of."""
-        same_S, other_O = scores_of(objective.embed(self.watched.x_NCHW), labels(self.watched))
-        at = threshold_at(other_O, RATES[0])
-        wrongly, missed = errors(same_S, other_O, at)
-        behind = {"watched_people": len(self.watched.classes), "watched_pairs": [len(same_S), len(other_O)]}
-        return {"threshold": at, "false_accept": wrongly, "false_reject": missed, **behind}
+        watched, for one person; its error rates there; how many people and pairs, same and other, these are of; and under
+        "gallery" the same of a picture beside somebody who is known by several."""
+        e_ND, y_N = objective.embed(self.watched.x_NCHW), labels(self.watched)
+        found = fitted(*scores_of(e_ND, y_N))
+        return {**found, "watched_people": len(self.watched.classes), "gallery": fitted(*against_people(e_ND, y_N))}
 
     def sheet(self, objective: Any) -> np.ndarray:
         """Watched pairs (H, W, C), side by side: two rows of one person's that look least alike, two of different people
@@ -84,7 +83,7 @@ class Verification:
             e_ND, y_N = embed(self.unseen.x_NCHW), labels(self.unseen)
             same_S, other_O = scores_of(e_ND, y_N)
             thresholds[name] = threshold_at(scores_of(embed(self.watched.x_NCHW), labels(self.watched))[1], RATES[0])
-            folds, each = lfw(e_ND, y_N, seed)
+            folds, n_folds = lfw(e_ND, y_N, seed)
             hit, n_hit = first_rank(e_ND, y_N)
             told, n_told = open_set(e_ND, y_N, RATES[0])
             wrongly, missed = errors(same_S, other_O, thresholds[name])
@@ -100,8 +99,9 @@ class Verification:
             }
             spreads[name] = float(np.std(folds, ddof=1)) if len(folds) > 1 else None
             curves[name] = curve(same_S, other_O)
-            n = len(same_S) + len(other_O)
-            counts = dict.fromkeys(found[name], n) | {"accuracy": each * len(folds), "rank_1": n_hit, "dir_fpir_1": n_told}
+            counts = dict.fromkeys(("tar_far_1", "tar_far_01", "false_reject"), len(same_S))
+            counts |= {"eer": len(same_S) + len(other_O), "false_accept": len(other_O)}
+            counts |= {"accuracy": n_folds, "rank_1": n_hit, "dir_fpir_1": n_told}
         scores = {}
         for key, (better, meaning) in MEANINGS.items():
             best = (max if better == "higher" else min)(found[other][key] for other in ("pixels", "colours"))
@@ -161,6 +161,14 @@ def threshold_at(other_O: torch.Tensor, rate: float) -> float:
     return float(other_O.kthvalue(len(other_O) - allowed).values)
 
 
+def fitted(same_S: torch.Tensor, other_O: torch.Tensor) -> dict[str, Any]:
+    """A threshold that takes no more than one other in a hundred, its error rates, and of how many scores they are."""
+    at = threshold_at(other_O, RATES[0])
+    wrongly, missed = errors(same_S, other_O, at)
+    behind = [len(same_S), len(other_O)]
+    return {"threshold": at, "false_accept": wrongly, "false_reject": missed, "watched_pairs": behind}
+
+
 def errors(same_S: torch.Tensor, other_O: torch.Tensor, at: float) -> tuple[float, float]:
     """False accepts and false rejects, each as a share, where what lies above the threshold is accepted."""
     return float((other_O > at).double().mean()), float((same_S <= at).double().mean())
@@ -196,7 +204,7 @@ def curve(same_S: torch.Tensor, other_O: torch.Tensor, points: int = 200) -> tup
 
 
 def lfw(e_ND: torch.Tensor, y_N: torch.Tensor, seed: int = 0) -> tuple[list[float], int]:
-    """Accuracy in each of ten folds, and how many pairs a fold has at most (Huang et al. 2007, Labeled Faces in the Wild).
+    """Accuracy in each of ten folds, and how many pairs all of them have (Huang et al. 2007, Labeled Faces in the Wild).
 
     Nobody is in two folds; a fold has 300 pairs of one person and as many of two, or what there is of them. The threshold is
     the one that is right most often on the nine others. Fewer than twenty people make fewer folds, of two at least.
@@ -222,7 +230,7 @@ def lfw(e_ND: torch.Tensor, y_N: torch.Tensor, seed: int = 0) -> tuple[list[floa
         at = most_right(torch.cat([same for same, _ in rest]), torch.cat([other for _, other in rest]))
         same, other = found[fold]
         right.append(float(torch.cat([same > at, other <= at]).double().mean()) if len(same) else 1.0)
-    return right, max(2 * len(same) for same, _ in found)
+    return right, sum(2 * len(same) for same, _ in found)
 
 
 def most_right(same_S: torch.Tensor, other_O: torch.Tensor) -> float:
@@ -246,6 +254,13 @@ def enrolled(e_ND: torch.Tensor, y_N: torch.Tensor) -> tuple[torch.Tensor, torch
         left_N[first] = False
         centres.append(F.normalize(e_ND[first].mean(0), dim=0))
     return torch.stack(centres), people, left_N
+
+
+def against_people(e_ND: torch.Tensor, y_N: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cosines of pictures with the person on them, enrolled by others (S,), and with everybody else enrolled (O,)."""
+    centre_KD, people_K, left_N = enrolled(e_ND, y_N)
+    cos_NK, alike = e_ND[left_N] @ centre_KD.T, y_N[left_N][:, None] == people_K
+    return cos_NK[alike], cos_NK[~alike]
 
 
 def first_rank(e_ND: torch.Tensor, y_N: torch.Tensor) -> tuple[float, int]:

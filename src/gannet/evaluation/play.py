@@ -467,8 +467,11 @@ class Playing:
                 for name, some in found.items()
             }
             notes.append(f"{suffix.strip('_')}: constant is always {still}".removeprefix(": "))
-            if len(held_out) > 1 and len({(one.returns, one.length, one.last) for one in found["agent"]}) == 1:
+            different = len({(one.returns, one.length, one.last) for one in found["agent"]})
+            if different == 1 < len(held_out):
                 notes.append("all its episodes are equal: game and policy leave nothing to chance, so this is one game")
+            elif different < len(held_out):
+                notes.append(f"only {different} of its episodes differ: intervals count {len(held_out)}, and are too narrow")
         steps = sum(sum(part["agent"]["lengths"]) for part in told.values())
         frames = f" ({steps * self.play.frames:,} frames)" if self.play.frames > 1 else ""
         how = (

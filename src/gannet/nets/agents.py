@@ -16,21 +16,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, cast
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from gannet.errors import Wrong
-from gannet.nets.residual import SLOPE, Block, Trunk, convolution
+from gannet.nets.residual import SLOPE, Block, Resize, Trunk, convolution
 
 Encoder = Literal["dense", "small", "nature", "impala"]
 Norm = Callable[[int], nn.Module]
 Layer = TypeVar("Layer", nn.Linear, nn.Conv2d)
-WIDTHS: dict[str, int] = {"dense": 64, "small": 256, "nature": 512, "impala": 256}  # those of nature and impala as published
+WIDTHS: dict[str, int] = {"dense": 64, "small": 128, "nature": 512, "impala": 256}  # those of nature and impala as published
 WORDS = {2: torch.int16, 4: torch.int32}  # as many bytes as an integer has
-TINY = 0.01  # gain of the heads: the first policy is nearly uniform, and the first values are nearly 0
+TINY = 0.01  # gain of a policy's layer: the first policy is nearly uniform
 
 
 def together(width: int) -> nn.Module:
@@ -100,6 +100,8 @@ class Halved(nn.Module):
     def __init__(self, width: int, out: int, norm: Norm | None):
         super().__init__()
         self.block = Block(width, out, resample="down", norm=norm)
+        # At torch's own gain a few pixels' difference would come out a third as large, of two blocks (docs/log.md, 2026-11-26).
+        orthogonal(cast(nn.Conv2d, cast(Resize, self.block.enter).mix), 1.0)
 
     def forward(self, x_NCHW: torch.Tensor) -> torch.Tensor:
         height, width = x_NCHW.shape[2:]
@@ -164,9 +166,11 @@ class Agent(nn.Module):
         box: numbers of a continuous action, or None; `log_deviation` (A,) is learnt beside the net
         encoder: of what is seen
         width: units of the dense layer; convolutions begin with a sixteenth of it, at least 8. Without, 64 for vectors, and
-            512 for nature and 256 for impala, as published, 256 for small
+            512 for nature and 256 for impala, as published, 128 for small
         norm: normalise after every hidden layer, as Q-learning without a target network wants it (Gallici et al. 2024,
             arXiv 2407.04811)
+        value_gain: of the value's layer. An agent wants 1: what its trunk learns from at first comes through the value alone,
+            the policy's layer being as small as it is. What shall begin at 0, a critic's logit, wants TINY
 
     Raises:
         Wrong: where frames are too small for the encoder, or no such encoder is known.
@@ -180,6 +184,7 @@ class Agent(nn.Module):
         encoder: Encoder = "dense",
         width: int | None = None,
         norm: bool = False,
+        value_gain: float = 1.0,
     ):
         super().__init__()
         if encoder not in WIDTHS:
@@ -195,7 +200,7 @@ class Agent(nn.Module):
         else:
             self.encoder, self.judge = self._seeing(encoder, width, layer), None
         self.policy = orthogonal(nn.Linear(width, actions or box or 0), TINY)
-        self.value = orthogonal(nn.Linear(width, 1), TINY)
+        self.value = orthogonal(nn.Linear(width, 1), value_gain)
         self.log_deviation = nn.Parameter(torch.zeros(box)) if box else None
 
     def _dense(self, width: int, norm: Norm | None) -> nn.Module:

@@ -90,6 +90,8 @@ class Gail(ppo.PPO):
         named: as for `PPO`
     """
 
+    rewarded = False
+
     def __init__(
         self,
         net: nn.Module,

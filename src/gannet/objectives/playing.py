@@ -120,6 +120,8 @@ class Playing:
     """
 
     classes = 0
+    #: It learns from the environment's own rewards.
+    rewarded = True
 
     def __init__(
         self,

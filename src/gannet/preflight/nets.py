@@ -48,7 +48,11 @@ def initial_loss(case: Case) -> Finding:
         objective.players[name].net.register_forward_hook(lambda net, given, output: outputs.append(first_of(output)))
     for name in case.players():
         outputs.clear()
-        loss, notes = case.loss(objective, name, case.batch(name, min(case.made.batch, 64)))  # penalties need gradients
+        batch = case.batch(name, min(case.made.batch, 64))
+        if isinstance(objective, Detect):  # in a folder where most pictures are empty, a batch may be
+            batches = (case.batch(name, min(case.made.batch, 64), step) for step in range(20))
+            batch = next((one for one in batches if bool(one.there_NM.any())), batch)
+        loss, notes = case.loss(objective, name, batch)  # penalties need gradients
         contest = foretold(loss.item(), notes)
         if name in expected:
             if isinstance(objective, Detect):  # whose outputs begin at a prior: what counts is how far from that

@@ -33,9 +33,14 @@ def proximal(case: Case) -> bool:
     return plays(case) and isinstance(case.objective, PPO)
 
 
+def rewarded(case: Case) -> bool:
+    """Values are learnt as PPO learns them, of the environment's own rewards: of a critic's, nobody knows what is right."""
+    return proximal(case) and case.objective.rewarded
+
+
 def chosen(case: Case) -> bool:
-    """Values are learnt as PPO learns them, and there is a game to learn them in."""
-    return proximal(case) and case.data.actions is not None
+    """… and a game can be played in their place."""
+    return rewarded(case) and case.data.actions is not None
 
 
 def rollout(case: Case, n: int = MANY) -> Rollout:
@@ -125,7 +130,7 @@ def first_ratio(case: Case) -> Finding:
     return found(holds, words, expected, cause)
 
 
-@check(fast=True, needs=proximal)
+@check(fast=True, needs=rewarded)
 def targets(case: Case) -> Finding:
     """Where values are right, no action is better than expected: advantages are 0 in a chain whose values are known, whether
     episodes end there or are only cut off."""

@@ -31,28 +31,28 @@ def atari(
     """An agent that sees four grey frames of 84 x 84 pixels, judged on held-out episodes with sticky actions and without.
 
     Args:
-        size: tiny for tests, small for two CPU cores (3 million steps of four frames), base for a GPU (unverified)
+        size: tiny for tests, small for two CPU cores (2.5 million steps of four frames), base for a GPU (unverified)
         game: any of ale-py's, as pong, breakout, space_invaders
         data: an environment's whole id instead, as ALE/Pong-v5
         encoder: small is residual and quick on CPUs, nature as in DQN, impala residual and large
         method: ppo, or pqn, which learns what actions are worth, with normalised layers
         environments: games that are played side by side; without, 16 (tiny: 4, base: 128)
-        epochs: times that each rollout is learnt from; without, 3 (tiny: 2)
-        rate: peak learning rate; without, 7e-4 (pqn and base: 2.5e-4)
+        epochs: times that each rollout is learnt from; without, 2 (base: 3)
+        rate: peak learning rate; without, 1e-3 (pqn and base: 2.5e-4)
         discount: what a reward is worth a step later
         entropy: of ppo: weight of the policy's entropy, which keeps it trying
         sticky: chance that an action is repeated in training (Machado et al. 2018); it is judged at 0 and at 0.25
         seed: of everything that is random
     """
     width, many, steps, times, parts, peak, examples = {
-        "tiny": (32, 4, 32, 2, 2, 7e-4, 1_024),
-        "small": (None, 16, 128, 3, 8, 7e-4, 3_000_000),
+        "tiny": (32, 4, 32, 2, 2, 1e-3, 1_024),
+        "small": (None, 16, 128, 2, 8, 1e-3, 2_457_600),
         "base": (None, 128, 128, 3, 16, 2.5e-4, 50_000_000),
     }[size]
     name = data or "ALE/" + "".join(word[:1].upper() + word[1:] for word in game.split("_")) + "-v5"
     rollout = {"environments": environments or many, "steps": steps, "epochs": epochs or times, "minibatches": parts}
-    train = play.load(name, sticky=sticky, **rollout)
-    net = Agent(train.seen, train.actions, encoder=encoder, width=width, norm=method == "pqn")
+    train = play.load(name, sticky=sticky, restart=128, **rollout)
+    net = Agent(train.seen, train.actions, train.box, encoder=encoder, width=width, norm=method == "pqn")
     words = {"rate": rate or (2.5e-4 if method == "pqn" else peak), "discount": discount, "rewards": "sign"}
     objective = PQN(net, train, **words) if method == "pqn" else PPO(net, train, entropy=entropy, value_clip=None, **words)
     scores = Playing(train, episodes=3, watched=1) if size == "tiny" else Playing(train)

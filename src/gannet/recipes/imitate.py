@@ -9,7 +9,7 @@ from gannet.data import driving, play
 from gannet.data import episodes as recorded
 from gannet.evaluation.driving import Driving
 from gannet.evaluation.play import Playing
-from gannet.nets.agents import Agent
+from gannet.nets.agents import TINY, Agent
 from gannet.objectives.cloning import Cloning
 from gannet.objectives.gail import Gail
 from gannet.recipe import Recipe, one_cycle
@@ -55,6 +55,6 @@ def imitate(
     rate = rate or (5e-4 if train.bytes else 1e-3 if road and method == "gail" else 2.5e-3)
     if method == "cloning":
         return Recipe(deeds, Cloning(agent, train, rate=rate), batch=64, examples=100_000, **rest)
-    critic, seen = Agent(*recorded.judged(train), **sort), recorded.Imitated(train, deeds)
+    critic, seen = Agent(*recorded.judged(train), value_gain=TINY, **sort), recorded.Imitated(train, deeds)
     contest = Gail(agent, critic, seen, form=reward, gamma=gamma, rate=rate, discount=0.9 if road else 0.99)
     return Recipe(seen, contest, batch=many * steps, examples=examples, **rest)
