@@ -108,6 +108,7 @@ def main() -> None:
     words.add_argument("--roads", nargs="+", default=["highway", "merge", "roundabout", "intersection", "racetrack"])
     words.add_argument("--drivers", nargs="*", help="of those who have learnt nothing; without, all")
     words.add_argument("--runs", type=Path, nargs="*", default=[], help="run folders, of the one road that is named")
+    words.add_argument("--weights", choices=["last", "best"], default="last", help="of runs; best: by seeds of their own")
     words.add_argument("--delays", type=int, nargs="*", default=[0], help="in decisions; of runs alone")
     words.add_argument("--learn", choices=["dqn", "ppo"], nargs="*", default=[], help="by Stable-Baselines3")
     words.add_argument("--steps", type=int, default=20_000, help="of --learn; the racetrack's script has 100,000")
@@ -131,10 +132,10 @@ def main() -> None:
         for folder in given.runs:
             from gannet import run
 
-            loaded = run.load(folder)
+            loaded = run.load(folder, weights=given.weights)
             world = roads.make(**loaded.objective.play.options)
             for delay in given.delays:
-                name = folder.name + (f"-delay-{delay}" if delay else "")
+                name = folder.name + ("-best" if given.weights == "best" else "") + (f"-delay-{delay}" if delay else "")
                 drive(where / f"{name}.json", world, scores.Net(loaded.objective, name), seeds, delay)
         show(given.out, road)
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Literal
 
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import nn
 
+from conftest import Command, one_line
+from gannet import run
 from gannet.errors import Wrong
-from gannet.nets.resnet import BLOCKS, Basic, Bottleneck, ResNet, load_published
+from gannet.nets.resnet import BLOCKS, DEVIATION, MEAN, Basic, Bottleneck, ResNet, load_published, of_usual_pictures
 
 Depth = Literal[18, 34, 50]
 State = dict[str, torch.Tensor]
@@ -178,6 +182,58 @@ def test_a_grey_picture_is_one_of_three_equal_colours(depth: Depth) -> None:
     net = ResNet(1, 7, depth=depth, width=8).double()
     assert load_published(net, state) == []
     torch.testing.assert_close(net.eval()(x), plain(state, depth, x.expand(-1, 3, -1, -1), False), rtol=1e-5, atol=1e-8)
+
+
+@pytest.mark.parametrize("channels", [3, 1])
+def test_weights_for_normalised_colours_say_the_same_of_ours(channels: int) -> None:
+    state = random_state(18)
+    net = ResNet(channels, 7, width=8).double()
+    load_published(net, of_usual_pictures(state))
+    x = torch.rand(2, channels, 64, 64, dtype=torch.float64)
+    middle, deviation = (torch.tensor(values, dtype=x.dtype).view(1, 3, 1, 1) for values in (MEAN, DEVIATION))
+    theirs = F.conv2d((x - middle) / deviation, state["conv1.weight"], stride=2, padding=3)
+    theirs = F.batch_norm(theirs, *(state[f"bn1.{key}"] for key in ("running_mean", "running_var", "weight", "bias")))
+    ours = net.eval().norm(net.start(2 * x - 1))
+    torch.testing.assert_close(ours[..., 2:-2, 2:-2], theirs[..., 2:-2, 2:-2])
+    assert not torch.allclose(ours, theirs)  # at the edge they pad with another grey
+
+
+def test_a_classifier_begins_with_a_file_of_published_weights(gannet: Command) -> None:
+    for kind in range(2):
+        (Path("shapes") / f"k{kind}").mkdir(parents=True)
+        for i in range(12):
+            noise = torch.randint(0, 256, (72, 72, 3), generator=torch.Generator().manual_seed(20 * kind + i))
+            Image.fromarray(noise.to(torch.uint8).numpy()).save(Path("shapes") / f"k{kind}" / f"{i}.png")
+    state = {name: tensor.float() for name, tensor in random_state(18, classes=1000, width=64).items()}
+    torch.save({"state_dict": {f"module.{name}": tensor for name, tensor in state.items()}}, "resnet18.pth")
+    words = (
+        "train",
+        "classify",
+        "--data",
+        "shapes",
+        "--net",
+        "resnet-18",
+        "--batch",
+        "4",
+        "--steps",
+        "1",
+        "--skip",
+        "all=brief",
+    )
+    done = gannet(*words, "--pixels", "72", "--rate", "1e-12", "--start", "resnet18.pth", "--out", "begun")
+    assert "begins with the published weights of resnet18.pth, but for name.weight, name.bias" in done.stderr
+    Path("resnet18.pth").rename("elsewhere.pth")
+    learnt = run.load("begun").nets["classifier"]
+    assert torch.allclose(learnt.trunk[3][1].first.weight, state["layer4.1.conv1.weight"], atol=1e-6)
+    Path("words.pth").write_text("no weights")
+    wrong = {
+        (*words, "--pixels", "32", "--start", "elsewhere.pth"): (1, "conv1.weight", "--pixels above 64"),
+        (*words, "--pixels", "72", "--start", "words.pth"): (1, "cannot be read", "words.pth"),
+        ("train", "digits", "--size", "tiny", "--data", "bars", "--steps", "1", "--start", "words.pth"): (2, "--net resnet-50"),
+    }
+    for number, (asked, (status, *parts)) in enumerate(wrong.items()):
+        told = gannet(*asked, "--out", f"wrong{number}", status=status).stderr.strip().splitlines()
+        one_line(told[-1], *parts)
 
 
 def test_another_number_of_classes_leaves_the_last_layer() -> None:

@@ -138,7 +138,7 @@ def train(words: list[str]) -> None:
             offline: never touch the network: use what is cached, or the embedded 8x8 digits
             precision: of forward and backward pass; auto: bfloat16 where recipe and machine gain by it; weights are float32
             skip: NAME=reason: leave out a preflight check, and write the reason into the run; all=reason leaves out all
-            start: a run whose nets the new run begins with, where sizes are the same: fine-tuning
+            start: a run whose nets the new run begins with, where sizes are the same; of ResNets also a file of weights
             until: stop as soon as the watched score is low enough, as in --until 'fid<0.5'
         """
 

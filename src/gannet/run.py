@@ -41,6 +41,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import load as safetensors_load
 from safetensors.torch import load_file
 from safetensors.torch import save as safetensors_bytes
 
@@ -1141,8 +1142,8 @@ def _looked(where: Path) -> dict[str, Any] | None:
 
 
 def _begun_with(start: str | Path) -> Path:
-    """The model file of a run to begin with."""
-    path = Path(start) / WEIGHTS["last"]
+    """The model file of a run to begin with; or a file of weights that others have published."""
+    path = Path(start) if Path(start).is_file() else Path(start) / WEIGHTS["last"]
     if not path.is_file():
         raise Wrong("there is no run with a model to begin with", got=start, try_="--start runs/NAME-NUMBER", usage=True)
     return path
@@ -1157,6 +1158,8 @@ def begin_with(objective: Any, start: str, sha256: str) -> str:
         Wrong: where the other run has changed since, is damaged, or fits nowhere.
     """
     path = _begun_with(start)
+    if Path(start).is_file():
+        return _begin_with_published(objective, path, sha256)
     if hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
         raise Wrong("the run to begin with has changed since this one began", got=path, try_="--new")
     try:
@@ -1177,6 +1180,37 @@ def begin_with(objective: Any, start: str, sha256: str) -> str:
             "nothing of the run to begin with fits this one's nets", got=path, try_="a run of the same recipe and --size"
         )
     return f"begins with {taken} of its {of} tensors from {start}"
+
+
+def _begin_with_published(objective: Any, path: Path, sha256: str) -> str:
+    """Copy the weights of torchvision's or timm's ResNet into an objective's own, for the pictures that it is fed."""
+    from gannet.nets.resnet import ResNet, load_published, of_usual_pictures
+
+    data = path.read_bytes()
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise Wrong("the weights to begin with have changed since this run began", got=path, try_="--new")
+    nets = (*(player.net for player in objective.players.values()), *objective.nets().values())
+    ours = [net for net in nets if isinstance(net, ResNet)]
+    if not ours:
+        hint = "gannet train classify --net resnet-50, or a run's folder"
+        raise Wrong("only He et al.'s ResNets begin with a file of weights", got=path, try_=hint, usage=True)
+    try:
+        safe = path.suffix == ".safetensors"
+        state: Any = safetensors_load(data) if safe else torch.load(io.BytesIO(data), weights_only=True)
+    except Exception as error:  # torch raises half a dozen types for a file that is none of its own
+        raise Wrong("the weights to begin with cannot be read", got=f"{path}: {str(error).splitlines()[0]}") from error
+    for key in ("state_dict", "model"):  # what training scripts wrap them in
+        state = state[key] if isinstance(state, dict) and isinstance(state.get(key), dict) else state
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise Wrong("this file holds no weights by their names", got=path, try_="a state dict of torchvision or timm")
+    state = {key.removeprefix("module."): value for key, value in state.items()}
+    _check_finite(state, path)
+    missing = {"conv1.weight", "bn1.running_mean"} - state.keys()
+    state = dict(state) if missing else of_usual_pictures(state)
+    left: list[str] = []
+    for net in ours:
+        left = load_published(net, state)
+    return f"begins with the published weights of {path}" + (f", but for {', '.join(left)}" if left else "")
 
 
 def restore(where: Path, objective: Any, engine: Engine) -> int:

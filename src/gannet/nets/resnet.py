@@ -21,6 +21,8 @@ from gannet.errors import Wrong
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}  # in each of the four stages
 COUNTER = "num_batches_tracked"  # of a batch normalisation: unused with a fixed momentum, absent from older files
 # Our layers and what torchvision and timm call them.
+# What published weights expect of each colour from 0 to 1: less the first, over the second.
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 LAYERS = {"start": "conv1", "norm": "bn1", "name": "fc", "first": "conv1", "second": "conv2", "third": "conv3"}
 
 
@@ -168,6 +170,18 @@ def published(name: str) -> str:
     raise KeyError(name)
 
 
+def of_usual_pictures(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Published weights for pictures in [-1, 1], which published nets are not fed: what they expect to be done to colours is
+    done to the first convolution and the mean behind it. Exact but at the edge, where a net pads with 0, which now is grey.
+    """
+    weight, mean = state["conv1.weight"], state["bn1.running_mean"]
+    if weight.ndim != 4 or weight.shape[1] != len(MEAN):
+        return dict(state)
+    middle, deviation = (torch.tensor(values, dtype=weight.dtype).view(1, -1, 1, 1) for values in (MEAN, DEVIATION))
+    shift = (weight * (0.5 - middle) / deviation).sum((1, 2, 3))  # of grey, the middle of [-1, 1]
+    return {**state, "conv1.weight": weight * 0.5 / deviation, "bn1.running_mean": mean - shift}
+
+
 def load_published(net: ResNet, state: Mapping[str, torch.Tensor]) -> list[str]:
     """Take over the weights of torchvision's or timm's ResNet of the same depth; all of them or, where one does not fit, none.
 
@@ -206,7 +220,8 @@ def load_published(net: ResNet, state: Mapping[str, torch.Tensor]) -> list[str]:
         elif name == "start.weight" and fits[1] == 1 and shape == (fits[0], 3, *fits[2:]):
             given, shape = given.to(tensor).sum(1, keepdim=True), fits
         if shape != fits:
-            raise Wrong(f"weights do not fit this ResNet-{net.depth}", got=f"{theirs[name]} is {shape}, not {fits}", try_=usual)
+            hint = "--pixels above 64, which have the published first layer" if name == "start.weight" else usual
+            raise Wrong(f"weights do not fit this ResNet-{net.depth}", got=f"{theirs[name]} is {shape}, not {fits}", try_=hint)
         if given.shape == tensor.shape:
             loaded[name] = given
     with torch.no_grad():
