@@ -51,7 +51,7 @@ def atari(
     }[size]
     name = data or "ALE/" + "".join(word[:1].upper() + word[1:] for word in game.split("_")) + "-v5"
     rollout = {"environments": environments or many, "steps": steps, "epochs": epochs or times, "minibatches": parts}
-    train = play.load(name, sticky=sticky, restart=128, **rollout)
+    train = play.load(name, sticky=sticky, restart=128, **rollout)  # every 16,384 steps: games are long
     net = Agent(train.seen, train.actions, train.box, encoder=encoder, width=width, norm=method == "pqn")
     words = {"rate": rate or (2.5e-4 if method == "pqn" else peak), "discount": discount, "rewards": "sign"}
     objective = PQN(net, train, **words) if method == "pqn" else PPO(net, train, entropy=entropy, value_clip=None, **words)
