@@ -134,7 +134,7 @@ def test_the_trunk_learns_from_the_first_step_on(encoder: Any) -> None:
     torch.manual_seed(0)
     net = Agent(ATARI, 6, encoder=encoder)
     (net(balls())[1] - torch.linspace(-1, 1, 32)).square().mean().backward()
-    dense = [module for module in net.encoder if isinstance(module, nn.Linear)][-1]
+    dense = [module for module in net.encoder.modules() if isinstance(module, nn.Linear)][-1]
     assert dense.weight.grad.square().mean().sqrt() > 3e-5
 
 
