@@ -541,6 +541,7 @@ def test_a_folder_of_people_from_training_to_its_scores() -> None:
     run.train("faces", size="tiny", data="club", steps=4, out="run", skip=NONE)
     report = run.evaluate("run")
     assert "16 pictures of 4 people" in report["about"] and report["scores"]["eer"]["n"] == 16 * 15 / 2
+    assert report["scores"]["tar_far_1"]["n"] == 4 * 6 and report["scores"]["false_accept"]["n"] == 16 * 15 / 2 - 4 * 6
     with pytest.raises(Wrong, match="not those that the run began with"):
         Path("club/p00/0.png").write_bytes(Path("club/p00/1.png").read_bytes())
         run.evaluate("run")

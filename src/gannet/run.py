@@ -41,7 +41,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load as safetensors_load
 from safetensors.torch import load_file
 from safetensors.torch import save as safetensors_bytes
 
@@ -1150,7 +1149,8 @@ def _begun_with(start: str | Path) -> Path:
 
 
 def begin_with(objective: Any, start: str, sha256: str) -> str:
-    """Copy another run's tensors into an objective's nets, in place, where name and shape are the same; says how many.
+    """Copy another run's tensors into an objective's nets, in place, where name and shape are the same; says how many. Of a
+    file instead, the weights of torchvision's or timm's ResNet.
 
     Only numbers are read from the other run, none of its code.
 
@@ -1158,10 +1158,10 @@ def begin_with(objective: Any, start: str, sha256: str) -> str:
         Wrong: where the other run has changed since, is damaged, or fits nowhere.
     """
     path = _begun_with(start)
-    if Path(start).is_file():
-        return _begin_with_published(objective, path, sha256)
     if hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
         raise Wrong("the run to begin with has changed since this one began", got=path, try_="--new")
+    if Path(start).is_file():
+        return _begin_with_published(objective, path)
     try:
         tensors = load_file(path)
     except (SafetensorError, OSError) as error:
@@ -1182,21 +1182,19 @@ def begin_with(objective: Any, start: str, sha256: str) -> str:
     return f"begins with {taken} of its {of} tensors from {start}"
 
 
-def _begin_with_published(objective: Any, path: Path, sha256: str) -> str:
+def _begin_with_published(objective: Any, path: Path) -> str:
     """Copy the weights of torchvision's or timm's ResNet into an objective's own, for the pictures that it is fed."""
     from gannet.nets.resnet import ResNet, load_published, of_usual_pictures
 
-    data = path.read_bytes()
-    if hashlib.sha256(data).hexdigest() != sha256:
-        raise Wrong("the weights to begin with have changed since this run began", got=path, try_="--new")
     nets = (*(player.net for player in objective.players.values()), *objective.nets().values())
     ours = [net for net in nets if isinstance(net, ResNet)]
     if not ours:
         hint = "gannet train classify --net resnet-50, or a run's folder"
         raise Wrong("only He et al.'s ResNets begin with a file of weights", got=path, try_=hint, usage=True)
     try:
-        safe = path.suffix == ".safetensors"
-        state: Any = safetensors_load(data) if safe else torch.load(io.BytesIO(data), weights_only=True)
+        state: Any = (
+            load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
+        )
     except Exception as error:  # torch raises half a dozen types for a file that is none of its own
         raise Wrong("the weights to begin with cannot be read", got=f"{path}: {str(error).splitlines()[0]}") from error
     for key in ("state_dict", "model"):  # what training scripts wrap them in
@@ -1205,11 +1203,9 @@ def _begin_with_published(objective: Any, path: Path, sha256: str) -> str:
         raise Wrong("this file holds no weights by their names", got=path, try_="a state dict of torchvision or timm")
     state = {key.removeprefix("module."): value for key, value in state.items()}
     _check_finite(state, path)
-    missing = {"conv1.weight", "bn1.running_mean"} - state.keys()
-    state = dict(state) if missing else of_usual_pictures(state)
     left: list[str] = []
     for net in ours:
-        left = load_published(net, state)
+        left = load_published(net, of_usual_pictures(state))
     return f"begins with the published weights of {path}" + (f", but for {', '.join(left)}" if left else "")
 
 

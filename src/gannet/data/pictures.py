@@ -190,7 +190,7 @@ def assemble(
     with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         warnings.simplefilter("ignore")  # Pillow's of bombs and odd metadata; of the whole process, so not in a thread
         made = list(pool.map(functools.partial(look, pixels=pixels), files))
-        marks = list(pool.map(mark, files))
+        marks = list(pool.map(lambda file, found: "" if isinstance(found, str) else mark(file), files, made))
     return gather(name, [file.name for file in files], made, left_out, classes, marks)
 
 
@@ -421,7 +421,7 @@ def mark(file: File) -> str:
     cannot be read."""
     try:
         with file.open() as stream:
-            return hashlib.sha256(stream.read()).hexdigest()
+            return hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]  # pyright: ignore
     except Exception:  # `look` says why
         return ""
 

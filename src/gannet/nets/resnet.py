@@ -20,9 +20,9 @@ from gannet.errors import Wrong
 
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}  # in each of the four stages
 COUNTER = "num_batches_tracked"  # of a batch normalisation: unused with a fixed momentum, absent from older files
-# Our layers and what torchvision and timm call them.
 # What published weights expect of each colour from 0 to 1: less the first, over the second.
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+# Our layers and what torchvision and timm call them.
 LAYERS = {"start": "conv1", "norm": "bn1", "name": "fc", "first": "conv1", "second": "conv2", "third": "conv3"}
 
 
@@ -173,9 +173,10 @@ def published(name: str) -> str:
 def of_usual_pictures(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Published weights for pictures in [-1, 1], which published nets are not fed: what they expect to be done to colours is
     done to the first convolution and the mean behind it. Exact but at the edge, where a net pads with 0, which now is grey.
+    Weights that are not of three colours come back as they are.
     """
-    weight, mean = state["conv1.weight"], state["bn1.running_mean"]
-    if weight.ndim != 4 or weight.shape[1] != len(MEAN):
+    weight, mean = state.get("conv1.weight"), state.get("bn1.running_mean")
+    if weight is None or mean is None or weight.ndim != 4 or weight.shape[1] != len(MEAN):
         return dict(state)
     middle, deviation = (torch.tensor(values, dtype=weight.dtype).view(1, -1, 1, 1) for values in (MEAN, DEVIATION))
     shift = (weight * (0.5 - middle) / deviation).sum((1, 2, 3))  # of grey, the middle of [-1, 1]

@@ -48,10 +48,10 @@ def initial_loss(case: Case) -> Finding:
         objective.players[name].net.register_forward_hook(lambda net, given, output: outputs.append(first_of(output)))
     for name in case.players():
         outputs.clear()
-        batch = case.batch(name, min(case.made.batch, 64))
-        if isinstance(objective, Detect):  # in a folder where most pictures are empty, a batch may be
-            batches = (case.batch(name, min(case.made.batch, 64), step) for step in range(20))
-            batch = next((one for one in batches if bool(one.there_NM.any())), batch)
+        n, step = min(case.made.batch, 64), 0
+        batch = case.batch(name, n)
+        while isinstance(objective, Detect) and not batch.there_NM.any() and (step := step + 1) < 20:
+            batch = case.batch(name, n, step)  # in a folder where most pictures are empty, a batch may be
         loss, notes = case.loss(objective, name, batch)  # penalties need gradients
         contest = foretold(loss.item(), notes)
         if name in expected:
