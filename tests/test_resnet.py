@@ -206,7 +206,20 @@ def test_a_classifier_begins_with_a_file_of_published_weights(gannet: Command) -
             Image.fromarray(noise.to(torch.uint8).numpy()).save(Path("shapes") / f"k{kind}" / f"{i}.png")
     state = {name: tensor.float() for name, tensor in random_state(18, classes=1000, width=64).items()}
     torch.save({"state_dict": {f"module.{name}": tensor for name, tensor in state.items()}}, "resnet18.pth")
-    words = "train classify --data shapes --net resnet-18 --batch 4 --steps 1 --skip all=brief".split()
+    words = [
+        "train",
+        "classify",
+        "--data",
+        "shapes",
+        "--net",
+        "resnet-18",
+        "--batch",
+        "4",
+        "--steps",
+        "1",
+        "--skip",
+        "all=brief",
+    ]
     done = gannet(*words, "--pixels", "72", "--rate", "1e-12", "--start", "resnet18.pth", "--out", "begun")
     assert "begins with the published weights of resnet18.pth, but for name.weight, name.bias" in done.stderr
     Path("resnet18.pth").rename("elsewhere.pth")

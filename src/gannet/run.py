@@ -1192,9 +1192,8 @@ def _begin_with_published(objective: Any, path: Path) -> str:
         hint = "gannet train classify --net resnet-50, or a run's folder"
         raise Wrong("only He et al.'s ResNets begin with a file of weights", got=path, try_=hint, usage=True)
     try:
-        state: Any = (
-            load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
-        )
+        safe = path.suffix == ".safetensors"
+        state: Any = load_file(path) if safe else torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises half a dozen types for a file that is none of its own
         raise Wrong("the weights to begin with cannot be read", got=f"{path}: {str(error).splitlines()[0]}") from error
     for key in ("state_dict", "model"):  # what training scripts wrap them in
