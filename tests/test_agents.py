@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import Any
 
@@ -116,7 +117,7 @@ def test_the_first_policy_is_chance_and_the_first_value_as_large_as_is_asked(
     assert Agent(seen, 6, encoder=encoder, norm=norm, value_gain=TINY)(looked(8, seen))[1].abs().max() < 0.1
     box = Agent(seen, box=2, encoder=encoder, norm=norm)
     assert box(looked(3, seen))[0].shape == (3, 2) and torch.equal(box.log_deviation, torch.zeros(2))
-    assert net.log_deviation is None and len(net.state_dict()) == len(list(net.parameters()))  # none of them twice
+    assert net.log_deviation is None and len(net.state_dict()) == len([*net.parameters(), *net.buffers()])  # none of them twice
 
 
 def balls(n: int = 32) -> torch.Tensor:
@@ -126,6 +127,36 @@ def balls(n: int = 32) -> torch.Tensor:
         x[i, :, y[0] + 2 : y[0] + 4, 10 + 2 * (side % 30)] = 236
         x[i, :, y[1] + 2 : y[1] + 10, 75] = 147
     return x
+
+
+@pytest.mark.parametrize("encoder", ["small", "nature", "impala"])
+def test_frames_are_seen_less_the_mean_frame_over_the_deviation_of_all_places(encoder: Any) -> None:
+    net, x = stirred(Agent(ATARI, 6, encoder=encoder, width=128)), balls()
+    packed_NK = net.packed(x).double() / 255
+    assert net.moments is not None
+    net.moments.add(torch.tensor(32.0), packed_NK.mean(0), packed_NK.var(0, unbiased=False))
+    plain = copy.deepcopy(net)
+    plain.moments.load_state_dict(Agent(ATARI, 6, encoder=encoder, width=128).moments.state_dict())  # 0 and 1
+    scaled = (x / 255 - (x / 255).mean(0)) / (x / 255).var(0, unbiased=False).mean().sqrt()
+    for seen in (x, x / 255):
+        for mine, naive in zip(net(seen), plain(scaled), strict=True):
+            torch.testing.assert_close(mine, naive, atol=2e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("encoder", ["small", "nature", "impala"])
+def test_a_mean_frame_behind_it_two_pixels_are_not_lost_in_the_ground(encoder: Any) -> None:
+    """How far apart frames are that differ by a ball and a bat, over how large the numbers are that are the same in all."""
+    torch.manual_seed(0)
+    net, x = Agent(ATARI, 6, encoder=encoder), balls()
+
+    def told_apart() -> float:
+        with torch.no_grad():
+            h_NK = net.encoder(net.packed(x))
+        return float(h_NK.std(0).norm() / h_NK.mean(0).norm())
+
+    before, packed_NK = told_apart(), net.packed(x).double() / 255
+    net.moments.add(torch.tensor(32.0), packed_NK.mean(0), packed_NK.var(0, unbiased=False))  # type: ignore[union-attr]
+    assert told_apart() > 5 * before
 
 
 @pytest.mark.parametrize("encoder", ["small", "nature", "impala"])

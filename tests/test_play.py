@@ -196,6 +196,23 @@ def live(play: Play, objective: PPO, step: int = 0) -> played.Rollout:
         source.close()
 
 
+def test_a_rollout_is_learnt_from_with_the_scales_it_was_played_with_and_tells_those_of_the_next() -> None:
+    play = played.load(GAMES + "Screen", environments=3, steps=2 * playing.FEW, minibatches=1)
+    objective = agent(play)
+    parts = []
+    for step in range(2):
+        rows = live(play, objective, step)
+        before, rng = objective.net.moments.mean.clone(), Rng(0, step, "agent")
+        made = objective.prepare(rows, rng)
+        flat = ppo.Samples(*(x.flatten(0, 1) for x in made))
+        assert torch.equal(objective.net.moments.mean, before) and objective.loss("agent", flat, rng)[2]["kl"] < 1e-6
+        objective.after(0.5, 0)
+        parts.append(objective.packed(rows.seen_TE[: -1 : playing.FEW]).flatten(0, 1).double() / 255)
+        whole = torch.cat(parts)
+        assert torch.allclose(objective.net.moments.mean.double(), whole.mean(0), atol=1e-5)
+        assert torch.allclose(objective.net.moments.variance.double(), whole.var(0, unbiased=False), atol=1e-5)
+
+
 @pytest.mark.parametrize("ends", ["terminated", "truncated"])
 def test_an_end_is_followed_by_what_was_seen_last_and_by_a_step_that_does_not_count(ends: str) -> None:
     play = played.load(GAMES + "Chain", environments=2, steps=8, minibatches=1, options={"ends": ends})

@@ -6,8 +6,11 @@ large one); `small` is a residual net that two cores can feed: it looks at place
 residual below.
 
 Frames come as bytes and are turned into numbers once: where a net strides, squares of stride × stride pixels are first laid
-behind one another (space to depth), as bytes, so that the convolution reads whole rows of 16 C numbers instead of strips of C;
-the division by 255 is done to its weights. Whoever looks at a frame several times calls `packed` once, and gives the net that.
+behind one another (space to depth), as bytes, so that the convolution reads whole rows of 16 C numbers instead of strips of C.
+Whoever looks at a frame several times calls `packed` once, and gives the net that.
+
+A frame is seen less the mean frame, over the deviation of all places (`Eye`). Most of a game's picture never changes, and
+what matters may be two pixels of it: of a picture from 0 to 1 a net sees first of all how grey the ground is.
 
 Shapes: N examples, C stacked frames, H height, W width, D numbers of an observation, A actions, K numbers of a packed frame.
 """
@@ -24,6 +27,7 @@ from torch import nn
 
 from gannet.errors import Wrong
 from gannet.nets.residual import SLOPE, Block, Resize, Trunk, convolution
+from gannet.nets.scales import Moments
 
 Encoder = Literal["dense", "small", "nature", "impala"]
 Norm = Callable[[int], nn.Module]
@@ -64,12 +68,17 @@ def laid(x_NCHW: torch.Tensor, stride: int) -> torch.Tensor:
 class Eye(nn.Module):
     """The first convolution, of bytes 0 to 255 or floats 0 to 1: kernel 2s, stride s, no padding; or 3×3 where s is 1.
 
-    Computed as a 2×2 convolution of `laid` frames, which is the same (a test compares them).
+    Of frames less their mean, over the root of the mean variance of their places: both as `moments` has them, which begin at 0
+    and 1 and are told by whoever trains. Computed as a 2×2 convolution of `laid` frames, which is the same (a test compares
+    them).
 
     Args:
         seen: (C, H, W)
         out: channels
         stride: s
+
+    Attributes:
+        moments: of each place of a frame, from 0 to 1, in the order of `laid`
     """
 
     def __init__(self, seen: tuple[int, int, int], out: int, stride: int):
@@ -78,14 +87,15 @@ class Eye(nn.Module):
         self.stride, self.shape = stride, (channels * stride**2, height // stride, width // stride)
         kernel = 3 if stride == 1 else 2 * stride
         self.convolution = orthogonal(nn.Conv2d(channels, out, kernel, stride, padding=1 if stride == 1 else 0))
+        self.moments = Moments(math.prod(self.shape))
 
     def forward(self, x_NK: torch.Tensor) -> torch.Tensor:
         """Frames that were laid (N, K), uint8 or float -> (N, out, H', W'), channels last."""
         channels, height, width = self.shape
         conv = self.convolution
-        weight, stride = conv.weight, self.stride
-        if x_NK.dtype == torch.uint8:
-            x_NK, weight = x_NK.to(weight.dtype), weight / 255
+        stride, white = self.stride, 255 if x_NK.dtype == torch.uint8 else 1
+        weight = conv.weight / (white * self.moments.variance.mean().sqrt().clamp(min=1 / 255))
+        x_NK = x_NK.to(weight.dtype) - white * self.moments.mean
         x_NCHW = x_NK.view(-1, height, width, channels).permute(0, 3, 1, 2)
         if stride == 1:
             return F.conv2d(x_NCHW, weight, conv.bias, padding=1)
@@ -223,6 +233,11 @@ class Agent(nn.Module):
             size = convolved(torch.zeros(1, math.prod(eye.shape))).shape[1]
         last = rectified(width, norm, SLOPE if encoder == "small" else 0)
         return nn.Sequential(*convolved, orthogonal(nn.Linear(size, width)), *last)
+
+    @property
+    def moments(self) -> Moments | None:
+        """Of packed frames, from 0 to 1, by which they are scaled; None where no frames are seen."""
+        return None if self.stride is None else cast(Eye, cast(nn.Sequential, self.encoder)[0]).moments
 
     def packed(self, x: torch.Tensor) -> torch.Tensor:
         """Observations (N, ...) as the first layer reads them: frames (N, K), still bytes where they were; vectors as they are.

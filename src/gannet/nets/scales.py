@@ -52,7 +52,7 @@ class Scaled(nn.Module):
 
     Args:
         net: observations (N, ...) -> (policy (N, A), value (N,)); vectors reach it less their mean, over their deviation, cut
-            at ±10; pixels as they are
+            at ±10; pixels as they are: an `Agent` scales them itself, in its first layer
         seen: what observations look like: {"mean", "variance"} to begin with, or None for pixels
         count: observations that this is worth
 
@@ -65,6 +65,11 @@ class Scaled(nn.Module):
         self.net = net
         self.seen = None if seen is None else Moments(len(seen["mean"]), seen["mean"], seen["variance"], count)
         self.reward = Moments(0)
+
+    @property
+    def moments(self) -> Moments | None:
+        """Of what is seen, wherever they are kept: of vectors (D,), of frames (K,) as the net packs them."""
+        return self.seen if self.seen is not None else getattr(self.net, "moments", None)
 
     def prepared(self, x: torch.Tensor) -> torch.Tensor:
         """Observations as they reach the net: vectors (N, D) scaled, pixels as they are."""

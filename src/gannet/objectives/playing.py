@@ -19,6 +19,7 @@ from gannet.objectives import Player, follow
 from gannet.rng import Rng
 
 LATELY = 100  # episodes behind the return and the length that are shown while training
+FEW = 16  # every sixteenth frame is looked at for what frames are like
 LARGEST = 10.0  # scaled rewards are cut at it
 Rewards = Literal["running", "sign", "plain"]
 
@@ -173,9 +174,9 @@ class Playing:
         return ("agent",) * (self.play.epochs * self.play.minibatches)
 
     def after(self, progress: float, examples: int) -> None:
-        if self.pending is not None and self.net.seen is not None:
+        if self.pending is not None and self.net.moments is not None:
             # Not before: a rollout is learnt from with the scales that it was played with, so that its first ratio is 1.
-            self.net.seen.add(*self.pending)
+            self.net.moments.add(*self.pending)
             self.pending = None
         if self.average is not None:
             follow(self.average, self.net, self.half_life, self.seen, examples)
@@ -275,9 +276,12 @@ class Playing:
     @torch.no_grad()
     def notice(self, rollout: Rollout, rng: Rng) -> None:
         """Take notice of how large the numbers are that were seen; it counts from the next step on."""
-        if self.net.seen is None:
+        if self.net.moments is None:
             return
-        x_TED = rollout.seen_TE[:-1].flatten(2).double()
+        if self.play.bytes:  # a sixteenth of the frames tells it: next to each other they differ by a ball's way
+            x_TED = self.packed(rollout.seen_TE[:-1:FEW]).float() / 255
+        else:
+            x_TED = rollout.seen_TE[:-1].flatten(2).double()
         means_E2D = gathered(torch.stack([x_TED, x_TED.square()], 2).mean(0, keepdim=True), rng)[0]
         mean_D, square_D = means_E2D.mean(0)
         count = torch.tensor(float(len(x_TED) * self.play.environments))

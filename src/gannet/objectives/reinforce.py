@@ -79,7 +79,8 @@ class Reinforce(Playing):
     def prepare(self, rollout: Rollout, rng: Rng) -> Samples:
         """A rollout with what came after each step, as far as it is known."""
         reward_TE = self.worth(rollout, rng)
-        self.notice(rollout, rng)
+        if not self.moving:  # differences have no mean to speak of
+            self.notice(rollout, rng)
         ended_TE = rollout.terminated_TE | rollout.truncated_TE
         to_go_TE, known_TE = returns(reward_TE, ended_TE, discount=self.discount, points=self.points)
         counts_TE = rollout.counts_TE & known_TE

@@ -46,7 +46,7 @@ def atari(
     """
     width, many, steps, times, parts, peak, examples = {
         "tiny": (32, 4, 32, 2, 2, 1e-3, 1_024),
-        "small": (None, 16, 128, 2, 8, 1e-3, 2_457_600),
+        "small": (256 if encoder == "small" else None, 16, 128, 2, 8, 1e-3, 2_457_600),
         "base": (None, 128, 128, 3, 16, 2.5e-4, 50_000_000),
     }[size]
     name = data or "ALE/" + "".join(word[:1].upper() + word[1:] for word in game.split("_")) + "-v5"
