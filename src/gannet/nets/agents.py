@@ -93,9 +93,13 @@ class Eye(nn.Module):
         """Frames that were laid (N, K), uint8 or float -> (N, out, H', W'), channels last."""
         channels, height, width = self.shape
         conv = self.convolution
-        stride, white = self.stride, 255 if x_NK.dtype == torch.uint8 else 1
-        weight = conv.weight / (white * self.moments.variance.mean().sqrt().clamp(min=1 / 255))
-        x_NK = x_NK.to(weight.dtype) - white * self.moments.mean
+        stride, bytes = self.stride, x_NK.dtype == torch.uint8
+        white = 255 if bytes else 1
+        weight, mean_K = (
+            conv.weight / (white * self.moments.variance.mean().sqrt().clamp(min=1 / 255)),
+            white * self.moments.mean,
+        )
+        x_NK = x_NK.to(weight.dtype).sub_(mean_K) if bytes else x_NK - mean_K  # in place: another copy is a tenth of all time
         x_NCHW = x_NK.view(-1, height, width, channels).permute(0, 3, 1, 2)
         if stride == 1:
             return F.conv2d(x_NCHW, weight, conv.bias, padding=1)
