@@ -7,6 +7,7 @@ import itertools
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -195,6 +196,17 @@ def test_cloning_is_the_likelihood_of_what_the_expert_did(kind: str) -> None:
     want = seen_N[:, :1] / 2 if place.box else (seen_N[:, 0] > 0).long()
     assert float((did - want).abs().float().mean()) < 0.05
     torch.testing.assert_close(objective.net.seen.mean, data.seen_N.mean(0), atol=0.05, rtol=0)  # on the expert's scale by now
+
+
+def test_cloning_takes_notice_of_what_frames_are_like() -> None:
+    place = play.load("gannet.data.games:Screen")
+    objective = Cloning(Agent(place.seen, place.actions, None, "small", 32), place)
+    seen_N = torch.randint(0, 256, (6, *place.seen), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    objective.loss("agent", SimpleNamespace(seen_N=seen_N, did_N=torch.tensor([0, 1] * 3)), Rng(0, 0, "agent"))
+    objective.after(0.5, 0)
+    packed_NK = objective.packed(seen_N[None])[0].double() / 255
+    torch.testing.assert_close(objective.net.moments.mean.double(), packed_NK.mean(0), atol=1e-5, rtol=0)
+    torch.testing.assert_close(objective.net.moments.variance.double(), packed_NK.var(0, unbiased=False), atol=1e-5, rtol=0)
 
 
 # --------------------------------------------------------------------------------------------------------- recordings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import json
 import math
@@ -30,6 +31,8 @@ from gannet.nets.agents import Agent
 from gannet.nets.scales import Moments
 from gannet.objectives import playing, ppo
 from gannet.objectives.ppo import PPO
+from gannet.objectives.pqn import PQN
+from gannet.objectives.reinforce import Reinforce
 from gannet.recipe import falling
 from gannet.rng import Rng
 from gannet.training import checkpoint, loop
@@ -196,21 +199,47 @@ def live(play: Play, objective: PPO, step: int = 0) -> played.Rollout:
         source.close()
 
 
-def test_a_rollout_is_learnt_from_with_the_scales_it_was_played_with_and_tells_those_of_the_next() -> None:
-    play = played.load(GAMES + "Screen", environments=3, steps=2 * playing.FEW, minibatches=1)
-    objective = agent(play)
+@pytest.mark.parametrize("method", [PPO, PQN, Reinforce])
+@pytest.mark.parametrize(("length", "looked"), [(32, slice(3, 32, 4)), (4, slice(0, 4))])
+def test_a_rollout_is_learnt_from_with_the_scales_it_was_played_with_and_tells_those_of_the_next(
+    method: Any, length: int, looked: slice
+) -> None:
+    play = played.load(GAMES + "Screen", environments=3, steps=length, minibatches=1)
+    objective = method(Agent(play.seen, play.actions, None, "small", 32), play)
     parts = []
     for step in range(2):
         rows = live(play, objective, step)
-        before, rng = objective.net.moments.mean.clone(), Rng(0, step, "agent")
+        before, rng = copy.deepcopy(objective.net.moments), Rng(0, step, "agent")
         made = objective.prepare(rows, rng)
-        flat = ppo.Samples(*(x.flatten(0, 1) for x in made))
-        assert torch.equal(objective.net.moments.mean, before) and objective.loss("agent", flat, rng)[2]["kl"] < 1e-6
+        assert torch.equal(objective.net.moments.mean, before.mean) and objective.net.moments.count == before.count
+        if method is PPO:
+            flat = ppo.Samples(*(x.flatten(0, 1) for x in made))
+            assert objective.loss("agent", flat, rng)[2]["kl"] < 1e-6
         objective.after(0.5, 0)
-        parts.append(objective.packed(rows.seen_TE[: -1 : playing.FEW]).flatten(0, 1).double() / 255)
+        parts.append(objective.packed(rows.seen_TE[:-1][looked]).flatten(0, 1).double() / 255)
         whole = torch.cat(parts)
         assert torch.allclose(objective.net.moments.mean.double(), whole.mean(0), atol=1e-5)
         assert torch.allclose(objective.net.moments.variance.double(), whole.var(0, unbiased=False), atol=1e-5)
+
+
+def test_differences_of_frames_are_on_no_scale_of_frames() -> None:
+    play = played.load(GAMES + "Screen", environments=2, steps=8, minibatches=1)
+    objective = Reinforce(Agent(play.seen, play.actions, None, "small", 32), play, moving=True)
+    objective.prepare(live(play, objective), Rng(0, 0, "agent"))
+    objective.after(0.5, 0)
+    assert objective.net.moments.count == 0 and not objective.net.moments.mean.any()
+
+
+def test_a_screen_that_never_changes_is_seen_as_nothing() -> None:
+    net = Agent((4, 36, 36), 2, None, "small", 32)
+    x = torch.full((5, 4, 36, 36), 87, dtype=torch.uint8)
+    packed = net.packed(x).double() / 255
+    net.moments.add(torch.tensor(5.0), packed.mean(0), packed.var(0, unbiased=False))  # type: ignore[union-attr]
+    assert net(x)[1].abs().max() < 1e-3  # no NaN either
+    given = net.packed(x).float() / 255
+    kept = given.clone()
+    net(given)
+    assert torch.equal(given, kept)  # whoever gives numbers has them still
 
 
 @pytest.mark.parametrize("ends", ["terminated", "truncated"])

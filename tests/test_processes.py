@@ -79,17 +79,19 @@ from gannet.recipe import constant
 from gannet.training import loop
 from gannet.training.engine import Engine
 
-torch.manual_seed(0)
-game = play.load("CartPole-v1", environments=4, steps=8, epochs=2, minibatches=2, restart=2)
+engine, weights = Engine(cpu=True), {}
 
 def make(net, lr):
     return torch.optim.SGD(net.parameters(), lr=lr)
 
-objective = PPO(Agent(game.seen, game.actions, None, "dense", 8), game, rate=0.05, make=make)
-engine = Engine(cpu=True)
-engine.prepare(objective)
-loop.fit(objective, game, engine, batch=32, steps=5, schedule=constant, seed=0)
-weights = objective.net.state_dict() | {"past": objective.past.did_RE.float(), "lately": objective.lately_K2.sum(0)}
+for name, encoder in ("CartPole-v1", "dense"), ("gannet.data.games:Screen", "small"):  # numbers, and frames
+    torch.manual_seed(0)
+    game = play.load(name, environments=4, steps=8, epochs=2, minibatches=2, restart=2)
+    objective = PPO(Agent(game.seen, game.actions, None, encoder, 8), game, rate=0.05, make=make)
+    engine.prepare(objective)
+    loop.fit(objective, game, engine, batch=32, steps=5, schedule=constant, seed=0)
+    of = objective.net.state_dict() | {"past": objective.past.did_RE.float(), "lately": objective.lately_K2.sum(0)}
+    weights |= {f"{name}.{key}": tensor for key, tensor in of.items()}
 torch.save({"weights": weights, "world": engine.world}, f"{sys.argv[1]}-{engine.rank}.pt")
 """
 

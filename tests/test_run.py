@@ -486,6 +486,12 @@ def test_bad_checkpoints(trained: Path) -> None:
     with pytest.raises(Wrong) as error:
         run.train("digits", size="tiny", data="bars", steps=20, out=trained)
     one_line(str(error.value), "not finite", path, f"deleting {path.name}")
+    state["nets"]["critic"].popitem()
+    next(iter(state["nets"]["critic"].values()))[0] = 0.0
+    torch.save(state, path)  # as one of another version
+    with pytest.raises(Wrong) as error:
+        run.train("digits", size="tiny", data="bars", steps=20, out=trained)
+    one_line(str(error.value), "does not fit its recipe", path, "--out")
 
 
 def test_a_loss_that_is_not_finite_stops_before_the_update(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:

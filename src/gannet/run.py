@@ -1219,7 +1219,11 @@ def restore(where: Path, objective: Any, engine: Engine) -> int:
     for name in objective.players:
         _check_finite(state["nets"][name], path, older)
     _check_finite(state["objective"], path, older)
-    checkpoint.unpack(objective, state)
+    try:
+        checkpoint.unpack(objective, state)
+    except (RuntimeError, KeyError) as error:  # of another version, or another recipe of the same name
+        what = "the run's newest checkpoint does not fit its recipe"
+        raise Wrong(what, got=path, try_="the version that wrote it, or training anew with another --out") from error
     return state["step"]
 
 

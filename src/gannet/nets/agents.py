@@ -34,6 +34,7 @@ Norm = Callable[[int], nn.Module]
 Layer = TypeVar("Layer", nn.Linear, nn.Conv2d)
 WIDTHS: dict[str, int] = {"dense": 64, "small": 128, "nature": 512, "impala": 256}  # those of nature and impala as published
 WORDS = {2: torch.int16, 4: torch.int32}  # as many bytes as an integer has
+LEVEL = 1 / 255  # a grey level: what the deviation of frames is taken for at least
 TINY = 0.01  # gain of a policy's layer: the first policy is nearly uniform
 
 
@@ -92,14 +93,12 @@ class Eye(nn.Module):
     def forward(self, x_NK: torch.Tensor) -> torch.Tensor:
         """Frames that were laid (N, K), uint8 or float -> (N, out, H', W'), channels last."""
         channels, height, width = self.shape
-        conv = self.convolution
-        stride, bytes = self.stride, x_NK.dtype == torch.uint8
-        white = 255 if bytes else 1
-        weight, mean_K = (
-            conv.weight / (white * self.moments.variance.mean().sqrt().clamp(min=1 / 255)),
-            white * self.moments.mean,
-        )
-        x_NK = x_NK.to(weight.dtype).sub_(mean_K) if bytes else x_NK - mean_K  # in place: another copy is a tenth of all time
+        conv, stride = self.convolution, self.stride
+        white = 255 if x_NK.dtype == torch.uint8 else 1
+        weight = conv.weight / (white * self.moments.variance.mean().sqrt().clamp(min=LEVEL))
+        mean_K = white * self.moments.mean
+        # In place where it is a copy in any case: a second one of a minibatch is a tenth of learning's time.
+        x_NK = x_NK - mean_K if white == 1 else x_NK.to(weight.dtype).sub_(mean_K)
         x_NCHW = x_NK.view(-1, height, width, channels).permute(0, 3, 1, 2)
         if stride == 1:
             return F.conv2d(x_NCHW, weight, conv.bias, padding=1)

@@ -52,7 +52,7 @@ class Scaled(nn.Module):
 
     Args:
         net: observations (N, ...) -> (policy (N, A), value (N,)); vectors reach it less their mean, over their deviation, cut
-            at ±10; pixels as they are: an `Agent` scales them itself, in its first layer
+            at ±10; pixels as they are: an `Agent` that sees by convolutions scales them itself, in its first layer
         seen: what observations look like: {"mean", "variance"} to begin with, or None for pixels
         count: observations that this is worth
 

@@ -34,7 +34,7 @@ class Cloning(Playing):
     def __init__(self, net: nn.Module, play: Play, *, decay: float = 0.01, **named: Any):
         if hasattr(net, "value"):
             net.value = Silent()
-            net.register_module("judge", None)  # what vectors have in front of it
+            net.judge = None  # type: ignore[assignment]  # what vectors have in front of it
         super().__init__(net, play, make=functools.partial(adamw, decay=decay), **named)
 
     def turns(self, progress: float) -> tuple[str, ...]:
@@ -42,8 +42,8 @@ class Cloning(Playing):
 
     def loss(self, player: str, batch: Any, rng: Rng) -> Loss:
         policy, _ = self.judged(batch.seen_N)
-        if self.net.seen is not None:  # as after a rollout: how large the numbers are that were seen
-            x_ND = batch.seen_N.flatten(1).double()
+        if self.net.moments is not None:  # as after a rollout: how large the numbers are that were seen
+            x_ND = self.packed(batch.seen_N[None])[0].double() / 255 if self.play.bytes else batch.seen_N.flatten(1).double()
             sums = added(torch.stack([torch.ones_like(x_ND), x_ND, x_ND.square()]).sum(1), rng)
             mean_D = sums[1] / sums[0]
             self.pending = (sums[0, 0], mean_D, (sums[2] / sums[0] - mean_D.square()).clamp(min=0))

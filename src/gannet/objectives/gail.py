@@ -74,7 +74,8 @@ class Gail(ppo.PPO):
     """Two players: the agent, by PPO, and the critic, which learns after it from the same rollout.
 
     The critic is a net as an agent's. Of a state it gives a logit for each action, policy plus value, and of a state and a
-    continuous action together a single one. It sees observations on the agent's scale.
+    continuous action together a single one. It sees vectors on the agent's scale, and frames as they are, from 0 to 1: on
+    another scale the same `gamma` would hold its slope down by another measure.
 
     Args:
         net: the agent's
@@ -121,7 +122,7 @@ class Gail(ppo.PPO):
         return (*super().turns(progress), *("critic",) * (self.critic_epochs * self.play.minibatches))
 
     def shown(self, seen_N: torch.Tensor, did_N: torch.Tensor) -> torch.Tensor:
-        """What the critic reads (N, ...): observations on the agent's scale, with continuous actions behind them."""
+        """What the critic reads (N, ...): vectors on the agent's scale, continuous actions behind them; frames from 0 to 1."""
         x = self.net.prepared(seen_N)
         if self.play.box is not None:  # cut as the environment cuts them, or the critic would know the agent by what is cut off
             return torch.cat([x.flatten(1), did_N.clamp(-1, 1)], 1)

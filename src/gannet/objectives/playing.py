@@ -19,7 +19,7 @@ from gannet.objectives import Player, follow
 from gannet.rng import Rng
 
 LATELY = 100  # episodes behind the return and the length that are shown while training
-FEW = 16  # every sixteenth frame is looked at for what frames are like
+LOOKS = 8  # frames of each environment and rollout that tell what frames are like: next to each other they differ little
 LARGEST = 10.0  # scaled rewards are cut at it
 Rewards = Literal["running", "sign", "plain"]
 
@@ -278,11 +278,13 @@ class Playing:
         """Take notice of how large the numbers are that were seen; it counts from the next step on."""
         if self.net.moments is None:
             return
-        if self.play.bytes:  # a sixteenth of the frames tells it: next to each other they differ by a ball's way
-            x_TED = self.packed(rollout.seen_TE[:-1:FEW]).float() / 255
+        if self.play.bytes:
+            length = len(rollout.seen_TE) - 1
+            last_first = range(length - 1, -1, -max(1, length // LOOKS))  # the first of all may show games that only began
+            x_TED = self.packed(rollout.seen_TE[list(last_first)]).float() / 255
         else:
             x_TED = rollout.seen_TE[:-1].flatten(2).double()
-        means_E2D = gathered(torch.stack([x_TED, x_TED.square()], 2).mean(0, keepdim=True), rng)[0]
+        means_E2D = gathered(torch.stack([x_TED.mean(0), x_TED.square().mean(0)], 1)[None], rng)[0]
         mean_D, square_D = means_E2D.mean(0)
         count = torch.tensor(float(len(x_TED) * self.play.environments))
         self.pending = (count, mean_D, (square_D - mean_D.square()).clamp(min=0))
