@@ -66,12 +66,23 @@ def test_every_check_is_caught_at_work() -> None:
 
 
 @pytest.mark.parametrize("name", BASES)
-def test_healthy_recipes_pass(name: str) -> None:
-    case = preflight.Case(healthy.build(name), again=lambda size: healthy.build(name, size=size))
-    rows = preflight.fly(case, full=True)
+def test_healthy_recipes_pass_and_are_left_as_they_were(name: str) -> None:
+    made = healthy.build(name)
+    before = {n: {k: v.clone() for k, v in p.net.state_dict().items()} for n, p in made.objective.players.items()}
+    state = {k: v.clone() for k, v in made.objective.state().items()}
+    modes = {n: [m.training for m in p.net.modules()] for n, p in made.objective.players.items()}
+    rows = preflight.fly(preflight.Case(made, again=lambda size: healthy.build(name, size=size)), full=True)
     assert not preflight.failed(rows), preflight.failed(rows)
     assert verdicts(rows, "warn") - MACHINE == KNOWN.get(name, set())
     assert sum(row.seconds for row in rows) < 60  # bench/preflight.py has the real figures
+    for player, tensors in before.items():
+        net = made.objective.players[player].net
+        assert all(torch.equal(net.state_dict()[key], value) for key, value in tensors.items())
+        assert modes[player] == [m.training for m in net.modules()]
+        assert all(p.grad is None and p.requires_grad for p in net.parameters())
+        assert not net._forward_hooks and not net._forward_pre_hooks
+        assert "optimizer" not in vars(made.objective.players[player])
+    assert all(torch.equal(value, made.objective.state()[key]) for key, value in state.items())
 
 
 def test_what_a_folder_forgets_is_found(gannet: Command, apart: Path) -> None:
@@ -123,23 +134,6 @@ def test_a_run_with_preflight_is_the_run_without() -> None:
     one, two = (sorted((Path(name) / "resume").iterdir())[-1] for name in ("with", "without"))
     states = [torch.load(path, weights_only=True) for path in (one, two)]
     assert str(states[0]["optimizers"]) == str(states[1]["optimizers"])
-
-
-@pytest.mark.parametrize("name", BASES)
-def test_looking_changes_nothing(name: str) -> None:
-    made = healthy.build(name)
-    before = {n: {k: v.clone() for k, v in p.net.state_dict().items()} for n, p in made.objective.players.items()}
-    state = {k: v.clone() for k, v in made.objective.state().items()}
-    modes = {n: [m.training for m in p.net.modules()] for n, p in made.objective.players.items()}
-    preflight.fly(preflight.Case(made, again=lambda size: healthy.build(name, size=size)), full=True)
-    for player, tensors in before.items():
-        net = made.objective.players[player].net
-        assert all(torch.equal(net.state_dict()[key], value) for key, value in tensors.items())
-        assert modes[player] == [m.training for m in net.modules()]
-        assert all(p.grad is None and p.requires_grad for p in net.parameters())
-        assert not net._forward_hooks and not net._forward_pre_hooks
-        assert "optimizer" not in vars(made.objective.players[player])
-    assert all(torch.equal(value, made.objective.state()[key]) for key, value in state.items())
 
 
 RISING = """
