@@ -113,6 +113,7 @@ def test_the_first_policy_is_chance_and_the_first_value_as_large_as_is_asked(
     assert logits_NA.shape == (8, 6) and value_N.shape == (8,)
     p_NA = logits_NA.softmax(1)
     assert (-(p_NA * p_NA.log()).sum(1) - math.log(6)).abs().max() < 1e-3
+    assert 1e-3 < value_N.abs().max() < 5
     assert torch.allclose(net.value.weight.norm(), torch.tensor(1.0)) and not net.value.bias.any()
     assert Agent(seen, 6, encoder=encoder, norm=norm, value_gain=TINY)(looked(8, seen))[1].abs().max() < 0.1
     box = Agent(seen, box=2, encoder=encoder, norm=norm)

@@ -304,7 +304,7 @@ def test_a_run_that_was_timed_on_a_busy_machine_begins_anew(
         made = run.train("digits", size="tiny", data="bars", minutes=4 / 60)
     record = json.loads((made.folder / "recipe.json").read_text())
     steps = record["steps"]
-    assert steps >= 5 * run.LONGER
+    assert steps >= 30
     assert record["examples"] == steps * record["batch"]
     assert "quicker than when it was timed: begins anew with" in capsys.readouterr().err
     rows = [json.loads(line) for line in (made.folder / "metrics.jsonl").read_text().splitlines()]

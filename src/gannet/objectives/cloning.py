@@ -43,7 +43,7 @@ class Cloning(Playing):
     def loss(self, player: str, batch: Any, rng: Rng) -> Loss:
         policy, _ = self.judged(batch.seen_N)
         if self.net.moments is not None:  # as after a rollout: how large the numbers are that were seen
-            x_ND = self.packed(batch.seen_N[None])[0].double() / 255 if self.play.bytes else batch.seen_N.flatten(1).double()
+            x_ND = self.counted(batch.seen_N[None])[0]
             sums = added(torch.stack([torch.ones_like(x_ND), x_ND, x_ND.square()]).sum(1), rng)
             mean_D = sums[1] / sums[0]
             self.pending = (sums[0, 0], mean_D, (sums[2] / sums[0] - mean_D.square()).clamp(min=0))

@@ -210,6 +210,10 @@ class Playing:
         pack = getattr(self.net.net, "packed", None)
         return seen_TE if pack is None else pack(seen_TE.flatten(0, 1)).unflatten(0, seen_TE.shape[:2])
 
+    def counted(self, seen_TE: torch.Tensor) -> torch.Tensor:
+        """Observations (T, E, ...) as their moments count them (T, E, D): frames packed, from 0 to 1; vectors as they are."""
+        return self.packed(seen_TE).float() / 255 if self.play.bytes else seen_TE.flatten(2).double()
+
     def _seeing(self, x: torch.Tensor) -> tuple[torch.Tensor, Any]:
         """Observations on the net's device, and the precision that it computes in."""
         device = next(self.net.parameters()).device
@@ -278,12 +282,9 @@ class Playing:
         """Take notice of how large the numbers are that were seen; it counts from the next step on."""
         if self.net.moments is None:
             return
-        if self.play.bytes:
-            length = len(rollout.seen_TE) - 1
-            last_first = range(length - 1, -1, -max(1, length // LOOKS))  # the first of all may show games that only began
-            x_TED = self.packed(rollout.seen_TE[list(last_first)]).float() / 255
-        else:
-            x_TED = rollout.seen_TE[:-1].flatten(2).double()
+        length = len(rollout.seen_TE) - 1
+        every = max(1, length // LOOKS) if self.play.bytes else 1
+        x_TED = self.counted(rollout.seen_TE[list(range(length - 1, -1, -every))])  # not the first: games may only begin there
         means_E2D = gathered(torch.stack([x_TED.mean(0), x_TED.square().mean(0)], 1)[None], rng)[0]
         mean_D, square_D = means_E2D.mean(0)
         count = torch.tensor(float(len(x_TED) * self.play.environments))
