@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from gannet.errors import Wrong
 from gannet.nets import residual
-from gannet.nets.agents import TINY, Agent, Eye, laid
+from gannet.nets.agents import TINY, Agent, Eye, laid, spread
 from gannet.rng import Rng
 
 ATARI = (4, 84, 84)
@@ -50,6 +50,15 @@ def test_bytes_are_laid_as_numbers_are() -> None:
     for stride in (1, 2, 4):
         naive = F.pixel_unshuffle(x, stride).permute(0, 2, 3, 1).flatten(1)
         assert torch.equal(laid(x, stride), naive) and torch.equal(laid(x.float(), stride), naive.float())
+
+
+@pytest.mark.parametrize("size", [(20, 12), (22, 13)])
+def test_what_was_laid_is_spread_again(size: tuple[int, int]) -> None:
+    x_CHW = frames(1, 3, *size)[0]
+    for stride in (1, 2, 4):
+        seen = x_CHW.clone()
+        seen[:, size[0] // stride * stride :], seen[:, :, size[1] // stride * stride :] = 0, 0  # these no net sees
+        assert torch.equal(spread(laid(x_CHW[None], stride)[0], (3, *size), stride), seen)
 
 
 def test_nature_is_as_published() -> None:

@@ -17,6 +17,7 @@ from conftest import one_line
 from gannet import cli, episodes, explain, run
 from gannet.errors import Wrong
 from gannet.evaluation import play as playing
+from gannet.nets.scales import Scaled
 
 gym = pytest.importorskip("gymnasium")
 NONE = {"all": "to be quick"}
@@ -223,9 +224,20 @@ def test_pixels_are_explained_by_where_the_dot_is(dot: Path, tmp_path: Path) -> 
     seen = torch.full((1, 4, 24, 24), -1.0)
     seen[:, -1, 4:8, 4:8] = 1
     target = explain.of_agent(loaded.nets["agent"], True, seen)
-    heat = explain.maps(target, seen, torch.tensor([0]), "integrated")[0]
+    heat = explain.maps(target, seen, torch.tensor([0]), "integrated", empty=explain.EMPTY)[0]
     assert bool((heat.abs() > 0).any()) and float(heat.abs()[4:8, 4:8].sum() / heat.abs().sum()) > 0.99
     assert list(target.stages) and explain.maps(target, seen, torch.tensor([0]), "hirescam").shape == (1, 24, 24)
+    agent = loaded.nets["agent"]
+    assert isinstance(agent, Scaled) and agent.mean_CHW is not None
+    mean_CHW = 2 * agent.mean_CHW - 1  # nothing is the mean frame: where the dot may be, it is not black
+    assert torch.equal(target.empty, mean_CHW) and bool((mean_CHW > -0.99).any())
+    assert not explain.maps(target, mean_CHW[None], torch.tensor([0]), "integrated").any()
+    heat, gap = explain.integrated(target, seen, torch.tensor([0]))
+    with torch.no_grad():
+        whole = target.score(seen, torch.tensor([0])) - target.score(mean_CHW[None], torch.tensor([0]))
+    assert float(heat.sum() - gap) == pytest.approx(float(whole), abs=1e-4)
+    assert set(measured := explain.measure(target, seen, torch.tensor([0]), "integrated")[0]["maps"]) == {"integrated"}
+    assert measured["integrated"]["of"] == pytest.approx(float(whole), abs=1e-5)
 
 
 def test_stages_are_the_last_whole_modules_at_each_size() -> None:

@@ -275,15 +275,20 @@ def test_an_order_is_the_maps_and_equal_ones_go_by_lot() -> None:
     assert not torch.equal(flat, explanations.order(torch.zeros(400, 4, 4), seed=1))
 
 
-def test_curves_and_areas_are_the_definition() -> None:
+@pytest.mark.parametrize("whole", [False, True])
+def test_curves_and_areas_are_the_definition(whole: bool) -> None:
     rng = Rng(0, 0, "curves")
     x, heat, weight = rng.uniform(4, 2, 5, 5) * 2 - 1, rng.uniform(4, 5, 5), rng.normal(2, 5, 5)
 
     def score(x: torch.Tensor) -> torch.Tensor:
         return torch.sigmoid((x * weight).sum((1, 2, 3)))
 
-    found = explanations.areas(score, x, {"map": heat}, steps=7, orders=2)
-    for way, (first, last) in explanations.ends(x).items():
+    empty = rng.uniform(2, 5, 5) if whole else -1.0  # a picture of one's own, or black
+    found = explanations.areas(score, x, {"map": heat}, steps=7, orders=2, **({"empty": empty} if whole else {}))
+    ink_NHW = (x - empty).abs().sum(1)
+    same = explanations.areas(score, x, {"mine": ink_NHW}, steps=7, orders=2, empty=empty)
+    assert torch.equal(found["deletion"]["ink"], same["deletion"]["mine"])
+    for way, (first, last) in explanations.ends(x, empty).items():
         for i in range(4):
             pixels = sorted(range(25), key=lambda p: -float(heat[i].flatten()[p]))
             picture, scores = first[i].clone(), []

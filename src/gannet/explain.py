@@ -40,6 +40,7 @@ from gannet.files import check_ours, save_picture, write_json
 from gannet.nets.detector import Detector
 from gannet.nets.faces import Embedder
 from gannet.nets.residual import Resize, Trunk
+from gannet.nets.scales import Scaled
 from gannet.objectives.detect import peaks
 from gannet.rng import Rng
 from gannet.run import Run, reopened
@@ -69,6 +70,8 @@ class Target:
         before: how many of these lie to the left and above; half of them where it is None
         local: the score is of one place of a map, not of the picture
         features: pictures in [-1, 1] -> (N, D), in which training pictures may be near; or None
+        empty: a picture with nothing in it, as a number for all pixels or (C, H, W): where integrated gradients begin, and what
+            pixels become that are taken away
     """
 
     score: Score
@@ -77,6 +80,7 @@ class Target:
     before: int | None = None
     local: bool = False
     features: Callable[[torch.Tensor], torch.Tensor] | None = None
+    empty: float | torch.Tensor = EMPTY
 
 
 def of_net(net: nn.Module) -> Target:
@@ -123,7 +127,8 @@ def of_agent(net: nn.Module, choice: bool, seen_1CHW: torch.Tensor | None = None
         net: observations -> (policy (N, A), value (N,)); pixels in [0, 1] where it sees pixels
         choice: it chooses among actions; otherwise in the class's place stands the number of the number
         seen_1CHW: where it sees pixels, some of them in [-1, 1], by which its stages are found; None for vectors, which
-            the target takes as they are
+            the target takes as they are. Nothing is then the mean frame, as the net knows it, in which what always stands
+            there stays
     """
 
     def score(x_N: torch.Tensor, y_N: torch.Tensor | None) -> torch.Tensor:
@@ -132,7 +137,10 @@ def of_agent(net: nn.Module, choice: bool, seen_1CHW: torch.Tensor | None = None
         policy_NA = net(x_N if seen_1CHW is None else (x_N + 1) / 2)[0].float()
         return (policy_NA.log_softmax(1) if choice else policy_NA).gather(1, y_N[:, None])[:, 0]
 
-    return Target(score, {} if seen_1CHW is None else places(net, (seen_1CHW + 1) / 2))
+    if seen_1CHW is None:
+        return Target(score)
+    mean_CHW = net.mean_CHW if isinstance(net, Scaled) else None
+    return Target(score, places(net, (seen_1CHW + 1) / 2), empty=EMPTY if mean_CHW is None else 2 * mean_CHW - 1)
 
 
 @torch.no_grad()
@@ -199,13 +207,13 @@ def maps(
     *,
     stage: str | None = None,
     signed: bool = False,
-    empty: float = EMPTY,
+    empty: float | torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Where in each picture the score comes from, (N, H, W), float32: high where it matters.
 
     saliency: the input gradient, the largest of the channels' absolute values (Simonyan et al. 2014, arXiv 1312.6034, 3.1)
-    integrated: integrated gradients from a picture of `empty` (Sundararajan et al. 2017, arXiv 1703.01365, equation 1), summed
-        over the channels: they add up to the score less that of the empty picture, and may be negative
+    integrated: integrated gradients from `empty`, a picture with nothing in it (Sundararajan et al. 2017, arXiv 1703.01365,
+        equation 1), summed over the channels: they add up to the score less that of nothing, and may be negative
     gradcam: a stage's channels, each weighed by its mean gradient, summed, rectified and enlarged (Selvaraju et al. 2017, arXiv
         1610.02391, equations 1 and 2)
     hirescam: the same with each place's own gradient as its weight (Draelos and Carin 2020, arXiv 2011.08891, equation 3): of
@@ -220,7 +228,7 @@ def maps(
         method: one of METHODS
         stage: the two CAMs'; otherwise the last
         signed: of saliency and guided the sum over the channels with its sign, instead of the largest absolute value
-        empty: where integrated begins
+        empty: where integrated begins, as `Target.empty`; without, there
 
     Raises:
         Wrong: for an unknown method or stage, and where captum is missing.
@@ -261,13 +269,23 @@ def _forward(target: Target) -> Callable[..., torch.Tensor]:
 
 
 def integrated(
-    target: Target, x_NCHW: torch.Tensor, y_N: torch.Tensor | None, *, empty: float = EMPTY, points: int = PATH
+    target: Target,
+    x_NCHW: torch.Tensor,
+    y_N: torch.Tensor | None,
+    *,
+    empty: float | torch.Tensor | None = None,
+    points: int = PATH,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Integrated gradients (N, H, W), and how far their sum misses score(x) - score(empty), (N,): 0 were the path exact."""
+    empty = target.empty if empty is None else empty
     method, found, gaps = captum().IntegratedGradients(_forward(target)), [], []
     for x, y in _parts(x_NCHW, y_N, max(1, at_once(x_NCHW) // points)):
         more = () if y is None else (y,)
-        words: dict[str, Any] = {"baselines": torch.full_like(x, empty), "n_steps": points, "additional_forward_args": more}
+        words: dict[str, Any] = {
+            "baselines": explanations.nothing(x, empty),
+            "n_steps": points,
+            "additional_forward_args": more,
+        }
         words["internal_batch_size"] = max(len(x), at_once(x_NCHW))  # of a large picture not all points go at once
         part, gap_N = method.attribute(x, return_convergence_delta=True, **words)
         found.append(part.sum(1))
@@ -372,13 +390,13 @@ def measure(
         if name == "integrated":
             made[name], gap_1 = integrated(target, x_1CHW, y_1)
             with torch.no_grad():
-                whole = score(x_1CHW) - score(torch.full_like(x_1CHW, EMPTY))
+                whole = score(x_1CHW) - score(explanations.nothing(x_1CHW, target.empty))
             told[name] = {"gap": float(gap_1), "of": float(whole)}
         else:
             made[name] = maps(target, x_1CHW, y_1, name, stage=stage)
             if name in CAMS:
                 told[name] = {"stage": stage or list(target.stages)[-1]}
-    found = explanations.areas(chance or score, x_1CHW, made, seed=seed)
+    found = explanations.areas(chance or score, x_1CHW, made, empty=target.empty, seed=seed)
     summed = {way: explanations.summary(way, one) for way, one in found.items()}
     for name in wanted:
         told[name] |= {way: summed[way][name]["area"] for way in summed}

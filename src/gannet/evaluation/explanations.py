@@ -83,9 +83,14 @@ def centre(n: int, height: int, width: int) -> torch.Tensor:
     return -(y_H[:, None] ** 2 + x_W**2).sqrt().expand(n, height, width)
 
 
-def ends(x_NCHW: torch.Tensor, empty: float = EMPTY) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+def nothing(x_NCHW: torch.Tensor, empty: float | torch.Tensor = EMPTY) -> torch.Tensor:
+    """As many pictures with nothing in them: one number for all pixels, or one such picture (C, H, W)."""
+    return torch.as_tensor(empty, dtype=x_NCHW.dtype, device=x_NCHW.device).expand_as(x_NCHW)
+
+
+def ends(x_NCHW: torch.Tensor, empty: float | torch.Tensor = EMPTY) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
     """What deletion and insertion go from and to: from the picture to nothing; from a blur to the picture."""
-    return {"deletion": (x_NCHW, torch.full_like(x_NCHW, empty)), "insertion": (blurred(x_NCHW), x_NCHW)}
+    return {"deletion": (x_NCHW, nothing(x_NCHW, empty)), "insertion": (blurred(x_NCHW), x_NCHW)}
 
 
 def areas(
@@ -95,7 +100,7 @@ def areas(
     *,
     steps: int = STEPS,
     orders: int = ORDERS,
-    empty: float = EMPTY,
+    empty: float | torch.Tensor = EMPTY,
     seed: int = 0,
 ) -> dict[str, dict[str, torch.Tensor]]:
     """Areas under the deletion and the insertion curve for each map and each floor (Petsiuk et al. 2018, RISE, arXiv
@@ -108,14 +113,14 @@ def areas(
         x_NCHW: pictures in [-1, 1]
         maps: by name, each (N, H, W), high where it matters
         steps, orders: of each curve; random ones
-        empty: what a deleted pixel becomes
+        empty: what deleted pixels become: one number, or a picture (C, H, W)
         seed: of the random orders
 
     Returns:
         {"deletion" or "insertion": {name: (N,), "random": (N, orders), "centre": (N,), "ink": (N,)}}
     """
     n, _, height, width = x_NCHW.shape
-    ink_NHW = (x_NCHW - empty).abs().sum(1)
+    ink_NHW = (x_NCHW - nothing(x_NCHW, empty)).abs().sum(1)
     ways = {**maps, "centre": centre(n, height, width), "ink": ink_NHW}
     orders_NP = {name: order(map_NHW.cpu(), seed).to(x_NCHW.device) for name, map_NHW in ways.items()}
     lots = [order(torch.zeros(n, height, width), seed + 1 + i).to(x_NCHW.device) for i in range(orders)]

@@ -66,6 +66,14 @@ def laid(x_NCHW: torch.Tensor, stride: int) -> torch.Tensor:
     return x.permute(0, 2, 4, 1, 3, 5).reshape(n, -1)
 
 
+def spread(x_K: torch.Tensor, shape: tuple[int, int, int], stride: int) -> torch.Tensor:
+    """What `laid` has laid, one frame of it (K,), as a picture of this shape (C, H, W); 0 where pixels were left over."""
+    channels, height, width = shape
+    h, w = height // stride, width // stride
+    x_CHW = x_K.view(h, w, channels, stride, stride).permute(2, 0, 3, 1, 4).reshape(channels, h * stride, w * stride)
+    return F.pad(x_CHW, (0, width - w * stride, 0, height - h * stride))
+
+
 class Eye(nn.Module):
     """The first convolution, of bytes 0 to 255 or floats 0 to 1: kernel 2s, stride s, no padding; or 3×3 where s is 1.
 
@@ -241,6 +249,13 @@ class Agent(nn.Module):
     def moments(self) -> Moments | None:
         """Of packed frames, from 0 to 1, by which they are scaled; None where no frames are seen."""
         return None if self.stride is None else cast(Eye, cast(nn.Sequential, self.encoder)[0]).moments
+
+    @property
+    def mean_CHW(self) -> torch.Tensor | None:
+        """The mean frame, from 0 to 1, by which frames are scaled; None where no frames are seen."""
+        if self.stride is None or self.moments is None:
+            return None
+        return spread(self.moments.mean, cast("tuple[int, int, int]", self.seen), self.stride)
 
     def packed(self, x: torch.Tensor) -> torch.Tensor:
         """Observations (N, ...) as the first layer reads them: frames (N, K), still bytes where they were; vectors as they are.

@@ -71,6 +71,11 @@ class Scaled(nn.Module):
         """Of what is seen, wherever they are kept: of vectors (D,), of frames (K,) as the net packs them."""
         return self.seen if self.seen is not None else getattr(self.net, "moments", None)
 
+    @property
+    def mean_CHW(self) -> torch.Tensor | None:
+        """The mean frame (C, H, W), from 0 to 1; None of vectors, and of nets that know none."""
+        return getattr(self.net, "mean_CHW", None)
+
     def prepared(self, x: torch.Tensor) -> torch.Tensor:
         """Observations as they reach the net: vectors (N, D) scaled, pixels as they are."""
         if self.seen is None:
