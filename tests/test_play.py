@@ -222,6 +222,47 @@ def test_a_rollout_is_learnt_from_with_the_scales_it_was_played_with_and_tells_t
         assert torch.allclose(objective.net.moments.variance.double(), whole.var(0, unbiased=False), atol=1e-5)
 
 
+class Whole(torch.nn.Module):
+    """A net of somebody's own, which tells all at once."""
+
+    def __init__(self, net: torch.nn.Module):
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.net(x)
+
+
+@pytest.mark.parametrize("kind", ["vector", "numbers", "frames", "differences", "quality", "average"])
+def test_the_best_action_alone_is_the_one_that_is_decided(kind: str) -> None:
+    where = {"numbers": "Pendulum-v1", "frames": GAMES + "Screen", "differences": GAMES + "Screen"}.get(kind, "CartPole-v1")
+    play = played.load(where, environments=2, steps=8, minibatches=1)
+    net = Agent(play.seen, play.actions, play.box, "small" if play.bytes else "dense", 32, norm=kind == "quality")
+    for parameter in net.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    objective: playing.Playing = (
+        PQN(net, play)
+        if kind == "quality"
+        else Reinforce(net, play, moving=True)
+        if kind == "differences"
+        else PPO(net, play, half_life=100.0 if kind == "average" else 0)
+    )
+    if objective.average is not None:
+        torch.nn.init.normal_(objective.average.net.get_parameter("policy.weight"))  # it is another net than the trained one
+    numbers = torch.Generator().manual_seed(0)
+    seen_E = torch.randn(200, *play.seen, generator=numbers)
+    if play.bytes:
+        seen_E = torch.randint(0, 256, (200, *play.seen), dtype=torch.uint8, generator=numbers)
+    with torch.no_grad():  # now one action, now another
+        objective.finished.net.get_parameter("policy.bias").sub_(objective.finished(objective.looked(seen_E))[0].mean(0))
+    did_E = objective.best(seen_E)
+    assert torch.equal(did_E, objective.decide(seen_E).did_E) and len(did_E.unique()) > 1
+    scaled = objective.finished
+    assert torch.equal(scaled.only_policy(seen_E), scaled(seen_E)[0])
+    scaled.net = Whole(scaled.net)
+    assert torch.equal(scaled.only_policy(seen_E), scaled(seen_E)[0])
+
+
 def test_differences_of_frames_are_on_no_scale_of_frames() -> None:
     play = played.load(GAMES + "Screen", environments=2, steps=8, minibatches=1)
     objective = Reinforce(Agent(play.seen, play.actions, None, "small", 32), play, moving=True)

@@ -90,10 +90,10 @@ class Rules(Constant):
 
 
 class Net:
-    """A trained objective: what its `decide` holds for best, at batch 1.
+    """A trained objective: what it holds for best, at batch 1.
 
     Args:
-        objective: has `decide(seen_E)`, whose result has `did_E`
+        objective: has `best(seen_E)`: actions (E,) or (E, A)
         name: in a table
     """
 
@@ -104,9 +104,8 @@ class Net:
         pass
 
     def act(self, seen: np.ndarray, environment: Any) -> Any:
-        with torch.no_grad():
-            did = self.objective.decide(torch.from_numpy(seen)[None]).did_E[0]
-        return did.cpu().numpy() if did.ndim else int(did)
+        did = self.objective.best(torch.from_numpy(seen)[None])[0]
+        return did.numpy() if did.ndim else int(did)
 
 
 def baselines(name: str) -> list[Driver]:

@@ -266,8 +266,15 @@ class Agent(nn.Module):
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """What to do, and what it is worth; observations (N, ...), or frames that are `packed`."""
-        x = self.packed(x)
-        x = x.float() / 255 if self.stride is None and x.dtype == torch.uint8 else x
+        x = self._read(x)
         h = self.encoder(x)
         v = h if self.judge is None else self.judge(x)
         return self.policy(h), self.value(v).squeeze(1)
+
+    def only_policy(self, x: torch.Tensor) -> torch.Tensor:
+        """The first of what `forward` gives, (N, A), to the last bit: of vectors that is half the work."""
+        return self.policy(self.encoder(self._read(x)))
+
+    def _read(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.packed(x)
+        return x.float() / 255 if self.stride is None and x.dtype == torch.uint8 else x

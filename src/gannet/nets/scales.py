@@ -86,3 +86,8 @@ class Scaled(nn.Module):
     def forward(self, x: torch.Tensor) -> Any:
         """As the net within."""
         return self.net(self.prepared(x))
+
+    def only_policy(self, x: torch.Tensor) -> torch.Tensor:
+        """What to do, (N, A), and not what it is worth: for decisions that shall be quick."""
+        alone = getattr(self.net, "only_policy", None)
+        return self(x)[0] if alone is None else alone(self.prepared(x))

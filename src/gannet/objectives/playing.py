@@ -195,10 +195,17 @@ class Playing:
     def judged(self, x: torch.Tensor, net: nn.Module | None = None) -> tuple[Choice | Gaussian, torch.Tensor]:
         """The policy and the values (N,) for observations (N, ...), by the trained net or another of its kind."""
         net = self.net if net is None else net
-        policy_NA, value_N = net(x)
+        policy_NA, value_N = net(self.looked(x))
+        return self._policy(policy_NA, net), value_N.float()
+
+    def looked(self, x: torch.Tensor) -> torch.Tensor:
+        """Observations (N, ...) as the net is given them."""
+        return x
+
+    def _policy(self, policy_NA: torch.Tensor, net: nn.Module) -> Choice | Gaussian:
         if self.play.box is None:
-            return Choice(policy_NA.float()), value_N.float()
-        return Gaussian(policy_NA.float(), net.net.log_deviation), value_N.float()  # type: ignore[union-attr, arg-type]
+            return Choice(policy_NA.float())
+        return Gaussian(policy_NA.float(), net.net.log_deviation)  # type: ignore[union-attr, arg-type]
 
     @staticmethod
     def laid(x: torch.Tensor) -> torch.Tensor:
@@ -237,6 +244,13 @@ class Playing:
         did_E = policy.best().cpu() if greedy else policy.draw(rng)
         log_p_E = policy.log_p(did_E.to(value_E.device))
         return did_E, {"log_p": log_p_E.cpu(), "value": value_E.cpu()}
+
+    @torch.inference_mode()
+    def best(self, seen_E: torch.Tensor) -> torch.Tensor:
+        """What `decide` holds for best, (E,) or (E, A), on the CPU, and nothing else of it: at batch 1 in half the time."""
+        seen_E, precision = self._seeing(seen_E)
+        with precision:
+            return self._policy(self.finished.only_policy(self.looked(seen_E)), self.finished).best().cpu()
 
     @torch.no_grad()
     def decide(self, seen_E: torch.Tensor) -> Decision:

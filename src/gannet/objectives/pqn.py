@@ -136,6 +136,12 @@ class PQN(Playing):
         u_E, random_E = rng.uniform(len(q_EA)), rng.integers(q_EA.shape[1], len(q_EA))
         return greedily(q_EA, 0.0 if greedy else self.chance, u_E, random_E), {"best": q_EA.amax(1)}
 
+    @torch.inference_mode()
+    def best(self, seen_E: torch.Tensor) -> torch.Tensor:
+        seen_E, precision = self._seeing(seen_E)
+        with precision:
+            return self.quality(seen_E, self.finished).argmax(1).cpu()
+
     @torch.no_grad()
     def decide(self, seen_E: torch.Tensor) -> Decision:
         """What the finished agent does on observations (E, ...): always the best action, and its Q as the value."""

@@ -15,7 +15,7 @@ from torch import nn
 
 from gannet.data.play import Play, Rollout
 from gannet.objectives import Loss
-from gannet.objectives.playing import Choice, Gaussian, Playing, normal
+from gannet.objectives.playing import Playing, normal
 from gannet.rng import Rng
 
 
@@ -73,8 +73,8 @@ class Reinforce(Playing):
         super().__init__(net, play, **named)
         self.moving, self.points = moving, points
 
-    def judged(self, x: torch.Tensor, net: nn.Module | None = None) -> tuple[Choice | Gaussian, torch.Tensor]:
-        return super().judged(differences(x) if self.moving else x, net)
+    def looked(self, x: torch.Tensor) -> torch.Tensor:
+        return differences(x) if self.moving else x
 
     def prepare(self, rollout: Rollout, rng: Rng) -> Samples:
         """A rollout with what came after each step, as far as it is known."""
