@@ -132,6 +132,9 @@ def test_until(gannet: Command) -> None:
     record = folders.read_record(Path("run"))
     assert (record["steps"], record["asked_for"], record["examples"]) == (313, 2000, 313 * 16)
     assert "is finished (313 steps)" in gannet(*words).stderr
+    longer = gannet(*words[:-4], "--out", "run", "--more", "20")  # the goal was the shorter run's
+    assert "fid<1e9" not in longer.stderr and folders.read_record(Path("run"))["steps"] == 333
+    assert "until" not in folders.read_record(Path("run"))["request"]
     one_line(
         gannet(*words[:-4], "--until", "kid<1", "--out", "other", status=1).stderr.splitlines()[-1] + "\n", "kid<1", "fid_2k"
     )

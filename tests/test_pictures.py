@@ -111,6 +111,7 @@ BAD: dict[str, tuple[str, bytes, str | None]] = {
     "not square": ("wide.png", encoded(noise(90, 30)), None),
     "large": ("large.jpg", encoded(noise(1500, 1200), "JPEG"), None),
     "turned by its camera": ("turned.jpg", encoded(noise(30, 60), "JPEG", exif=TURNED), None),
+    "no EXIF at all": ("none.png", encoded(noise(), exif=b"Exif\0\0garbage, and no header"), None),
     "broken EXIF": ("exif.jpg", encoded(noise(), "JPEG", exif=b"Exif\0\0MM\0*\0\0\xff\xff"), None),
     "a wrong colour profile": ("profile.png", encoded(noise(), icc_profile=b"no profile at all"), None),
     "Chinese": ("画像 一.png", encoded(noise()), None),
@@ -166,6 +167,44 @@ def test_what_is_no_ordinary_file(tmp_path: Path) -> None:
     assert told.pop("gone.png") == "a link to nothing"
     assert told.pop("pipe.png") == "no ordinary file"
     assert set(told.values()) == {links} and len(gallery.x_NCHW) == 20
+
+
+def test_links_come_after_folders_that_are_where_they_seem_to_be(tmp_path: Path) -> None:
+    for kind in ("b/one", "c/two"):
+        good(tmp_path / "mine" / kind, 10)
+    os.symlink("b", tmp_path / "mine" / "a")  # in the order of names it comes first
+    elsewhere = good(tmp_path / "elsewhere", 10)
+    os.symlink(elsewhere, tmp_path / "mine" / "d")
+    gallery = read(tmp_path / "mine")
+    assert gallery.classes == ["b", "c", "d"] and len(gallery.x_NCHW) == 30
+    assert gallery.left_out == [["a", "a link to a folder that was read already"]]
+
+
+def test_what_we_wrote_is_not_read_back(tmp_path: Path) -> None:
+    folder = good(tmp_path / "mine")
+    before = read(folder)
+    for place, note, said in (
+        ("runs/images-1", "recipe.json", '{"format": 4}'),
+        ("preflight/images", "preflight.json", '{"checks": []}'),
+        ("more", "drawn.json", '{"run": "runs/images-1"}'),
+    ):
+        good(folder / place / "samples", 2)
+        (folder / place / note).write_text(said)
+    assert read(folder).names_N == before.names_N
+    good(folder / "cakes", 1)
+    (folder / "cakes" / "recipe.json").write_text('{"flour": 500}')  # somebody's own
+    assert "cakes/good00.png" in read(folder).names_N
+
+
+def test_beside_the_folders_for_training_and_tests_nothing_is_learnt(tmp_path: Path) -> None:
+    for split in ("train", "val", "pred"):
+        good(tmp_path / "mine" / split, 12)
+    (tmp_path / "mine" / "cover.png").write_bytes((tmp_path / "mine" / "val" / "good03.png").read_bytes())
+    gallery = read(tmp_path / "mine")
+    where = [name.split("/")[0] for name in gallery.names_N]
+    assert where == ["train"] * 12 + ["val"] * 12 and gallery.test_N.tolist() == [False] * 12 + [True] * 12
+    outside = ["cover.png", *(f"pred/good{i:02}.png" for i in range(12))]
+    assert dict(map(tuple, gallery.left_out)) == dict.fromkeys(outside, "neither in train nor in test")
 
 
 def test_what_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -392,6 +431,10 @@ def test_a_folder_is_trained_on_and_a_changed_one_is_noticed(gannet: Command, ap
     gannet("sample", "runs/images-1", "-n", "3", "--class", "b")
     with Image.open(apart / "runs/images-1/drawn/00000.png") as drawn:
         assert drawn.mode == "RGBA" and drawn.size == (16, 16)
+    (apart / "runs/images-1/drawn/2024.png").write_bytes(b"mine")
+    gannet("sample", "runs/images-1", "-n", "1")
+    names = sorted(path.name for path in (apart / "runs/images-1/drawn").iterdir())
+    assert names == ["00000.png", "2024.png", "drawn.json", "grid.png"]  # of numbers only those that are ours go
     card = (apart / "runs/images-1/README.md").read_text()
     assert "a/bad.png" in card
     more = (*words, "--out", "runs/images-1", "--more", "2")
@@ -401,6 +444,34 @@ def test_a_folder_is_trained_on_and_a_changed_one_is_noticed(gannet: Command, ap
     assert record["data"]["mine/train"]["source"] == pictures.OWN
     (apart / "mine" / "a" / "good01.png").rename(apart / "mine" / "b" / "moved.png")  # another class
     one_line(gannet(*more, status=1).stderr.splitlines()[-1], "the pictures are not those that the run began with", "mine/")
+
+
+def test_pictures_and_runs_in_one_folder(gannet: Command, apart: Path) -> None:
+    good(apart / "mine", 30)
+    words = ("train", "images", "--data", "mine", "--size", "tiny", "--pixels", "16", "--out", "mine/runs/one", "--steps", "4")
+    gannet(*words, "--skip", "repeated-items=few")
+    gannet("sample", "mine/runs/one", "-n", "2")
+    assert "going on at step 4 of 6" in gannet(*words, "--more", "2").stderr
+
+
+def test_a_folder_whose_name_is_no_text(gannet: Command, apart: Path) -> None:
+    name = str(apart / os.fsdecode(b"caf\xe9"))  # of another time
+    good(Path(name), 30)
+    words = ("train", "images", "--data", name, "--size", "tiny", "--pixels", "16", "--steps", "4")
+    gannet(*words, "--skip", "repeated-items=few", "--out", "one")
+    assert json.loads(Path("one/recipe.json").read_text())["arguments"]["data"] == name
+    gannet("evaluate", "one", status=1)  # three pictures are too few for that, and it gets as far as to say so
+    one_line(gannet(*words, "--out", f"{name}/run", status=2).stderr.splitlines()[-1], "no text in UTF-8", "caf")
+
+
+def test_a_named_set_has_its_own_size(gannet: Command) -> None:
+    said = gannet("train", "images", "--data", "digits8", "--size", "tiny", "--pixels", "16", status=2).stderr
+    one_line(said, "--pixels 16", "they have 8")
+
+
+def test_a_file_that_is_not_there_is_no_link(tmp_path: Path) -> None:
+    with pytest.raises(Wrong, match=r"absent\.png: no such file"):
+        pictures.prepared(tmp_path / "absent.png", 16, 3)
 
 
 def test_emoji_are_cut_from_their_sheet(tmp_path: Path) -> None:

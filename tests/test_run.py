@@ -240,6 +240,8 @@ def test_a_finished_folder_is_finished_and_more_lengthens_it(trained: Path, caps
     assert folders.step_of(folders.checkpoints(trained)[-1]) == 30
     # and again, although the request still says 20
     assert run.train("digits", size="tiny", data="bars", out=trained, more=5).record["lengthened"] == [10, 5]
+    much = run.train("digits", size="tiny", data="bars", out=trained, more=200).record
+    assert much["checkpoint_every"] == run._apart(235) > longer.record["checkpoint_every"]  # not as close as a short run's
 
 
 def test_an_interrupted_lengthening_goes_on_and_does_not_lengthen_again(trained: Path) -> None:
@@ -418,6 +420,7 @@ def test_out_is_used_as_it_is_given(gannet: Command) -> None:
     drop_to(Path("runs/digits"), 4)
     assert "going on at step 4" in gannet(*words, "--out", "runs/digits").stderr
     Path("with space/empty").mkdir(parents=True)
+    Path("with space/empty/.lock").touch()  # what is left where a run was killed before it had a record
     assert gannet(*words, "--out", "with space/empty").stdout.strip() == "with space/empty"
     assert "--out 'with space/empty'" in json.loads(Path("with space/empty/recipe.json").read_text())["command"]
 

@@ -150,8 +150,11 @@ def test_windows_tell_everything_once(whole: bool, context: int) -> None:
     assert there_NT[:, 0].all() and (there_NT.int().diff(dim=1) <= 0).all()  # nothing to be told after what is not there
     if not whole:
         assert y_N.tolist() == [d for d, document in enumerate(documents) for _ in range(-(-(len(document) + 1) // context))]
+    last = len(tokens_NT) - 1
+    some_3 = [0, last // 2, last]  # of many rows a few, evenly
     short = texts.windows(3)
-    assert torch.equal(short.tokens_NT, tokens_NT[:3]) and torch.equal(short.y_N, y_N[:3])
+    assert torch.equal(short.tokens_NT, tokens_NT[some_3]) and torch.equal(short.y_N, y_N[some_3])
+    assert torch.equal(short.there_NT, there_NT[some_3]) and torch.equal(texts.windows(10_000).tokens_NT, tokens_NT)
 
 
 def test_rows_of_documents_lie_inside_one() -> None:
@@ -329,6 +332,8 @@ LATIN = [f"{i} où est l'été à la forêt, déjà passé" for i in range(40)]
         ("utf-8", [CHINESE + str(i) for i in range(40)], "utf-8"),
         ("utf-8-sig", LATIN, "utf-8-sig"),
         ("utf-16", LATIN, "utf-16"),
+        ("utf-32", LATIN, "utf-32"),
+        ("utf-32-be", ["\ufeff" + LATIN[0], *LATIN[1:]], "utf-32"),
         ("utf-16-be", ["\ufeff" + LATIN[0], *LATIN[1:]], "utf-16"),
         ("gb18030", [CHINESE + str(i) for i in range(40)], "gb18030"),
         ("big5", [TRADITIONAL + str(i) for i in range(40)], "big5"),

@@ -239,6 +239,11 @@ def test_order_of_play(path: str) -> None:
     assert any(not torch.equal(kept[k], v) for k, v in objective.writer.state_dict().items())
     assert any(not torch.equal(start[k], v) for k, v in opponent.state_dict().items())
     assert objective.before().average is objective.warmed and objective.nets()["warmed"] is objective.warmed
+    trained(objective, data, 60, start=20, stop=21)  # lengthened: it warms up once more, and that warm-up is the one it has
+    assert not objective.is_warmed
+    trained(objective, data, 60, start=29, stop=31)
+    again = objective.warmed.state_dict()
+    assert objective.is_warmed and any(not torch.equal(kept[k], v) for k, v in again.items())
 
 
 @pytest.mark.parametrize("path", PATHS)

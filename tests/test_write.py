@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
 from pathlib import Path
@@ -41,8 +40,12 @@ def test_it_writes_what_it_learnt_from_and_goes_on_with_a_prompt(sums: Path, gan
     Path("begun.txt").write_text("3+\n")
     done = gannet("sample", str(sums), "--prompt-file", "begun.txt", "--out", "texts", "--top-p", "0.5", "-n", "3")
     assert [p.read_text()[:2] for p in sorted(Path("texts").glob("*.txt"))] == ["3+"] * 3
+    Path("texts/2024 best.txt").write_text("mine")  # numbered, and not as ours are
+    for wrong in (("--prompt", "%"), ("--class", "1")):  # nothing goes for a wish that cannot be had
+        gannet("sample", str(sums), "--out", "texts", *wrong, status=2)
+        assert len(list(Path("texts").iterdir())) == 5
     gannet("sample", str(sums), "--out", "texts")  # an earlier one of ours is replaced
-    assert [p.name for p in sorted(Path("texts").iterdir())] == ["00000.txt", "drawn.json"]
+    assert [p.name for p in sorted(Path("texts").iterdir())] == ["00000.txt", "2024 best.txt", "drawn.json"]
     assert loaded.write(1, temperature=0) == loaded.write(1, temperature=0, seed=9)
     assert loaded.write(3, seed=1) == loaded.write(5, seed=1)[:3]
     assert len(loaded.write(1, length=2)[0]) <= 2
@@ -192,17 +195,40 @@ def test_of_a_text_too_large_a_part_is_looked_at(monkeypatch: pytest.MonkeyPatch
 
 def test_real_texts_are_no_longer_than_what_is_written() -> None:
     data = text.load("sums")
-    assert scores.pieces(data, 3, 1_000) == [ids.tolist() for ids in itertools.islice(data.bodies(), 3)]
-    assert scores.pieces(data, 3, 4) == [ids.tolist()[:4] for ids in itertools.islice(data.bodies(), 3)]
-    spread = scores.pieces(data, 5, 1_000, spread=True)
-    assert spread[0] == next(data.bodies()).tolist() and len(spread) == 5
+    bodies = [ids.tolist() for ids in data.bodies()]
+    assert scores.pieces(data, 10_000, 1_000) == bodies
+    assert scores.pieces(data, 10_000, 4) == [ids[:4] for ids in bodies]
+    spread = scores.pieces(data, 5, 1_000)  # from the first to the last, as evenly as can be
+    assert spread == [bodies[k * (len(bodies) - 1) // 4] for k in range(5)]
+
+
+def test_of_classes_every_one_is_looked_at(tmp_path: Path) -> None:
+    for kind in "abc":
+        (tmp_path / kind).mkdir()
+        lines = "\n".join(f"{kind}{i:04d}" for i in range(2_000))
+        (tmp_path / kind / "all.txt").write_text(lines)
+    train, watched = text.load(str(tmp_path), documents="lines").parted(20)
+    few = np.bincount(watched.windows(30).y_N.numpy(), minlength=3)
+    assert few.min() >= 8 and sum(few) == 30
+    said = [train.vocabulary.decode(ids)[0] for ids in scores.pieces(train, 30, 100)]
+    assert min(said.count(kind) for kind in "abc") >= 8
+
+
+def test_a_test_part_of_one_text_is_judged_by_its_nats(tmp_path: Path) -> None:
+    (tmp_path / "short.txt").write_text("to be or not to be. " * 110)
+    made = run.train("write", size="tiny", data=str(tmp_path / "short.txt"), steps=3, out=tmp_path / "run", skip=NONE)
+    report = run.evaluate(made.folder, full=True)
+    assert set(report["scores"]) == {"nats_per_token", "bits_per_character"} and "too small" in report["about"]
+    assert report["curves"]["this run"] and not report["real"]
 
 
 def test_characters_are_counted_behind_tokens_of_any_kind() -> None:
     words = Vocabulary.learn("words", ["one three"])
     batch = text.Batch(torch.tensor([[0, 2, 3, 0]]), torch.ones(1, 3, dtype=torch.bool), torch.zeros(1, dtype=torch.int64))
     data = Texts(np.array([0, 2, 3, 0], np.uint16), np.array([0, 3]), words, 3)
-    assert scores.letters(data, batch) == pytest.approx((len("one ") + len("three ") + 1) / 3)  # the end counts as one
+    assert scores.letters(data, batch) == pytest.approx((len("one three") + 1) / 3)  # the end counts as one
+    batch.tokens_NT[0, 1] = words.unknown  # how long it is, and what it would cost to spell it, nobody knows
+    assert scores.letters(data, batch) is None
     letters = Vocabulary.learn("characters", ["ab"])
     assert scores.letters(Texts(np.array([0, 2, 3, 0], np.uint16), np.array([0, 3]), letters, 3), batch) == 1
 

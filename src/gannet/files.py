@@ -59,6 +59,28 @@ def check_ours(folder: Path, note: str) -> None:
         raise Wrong("this folder holds other things; nothing was written", got=folder, try_="another --out")
 
 
+#: Notes by which folders of ours are known, and what each of them says.
+NOTES = {
+    "recipe.json": "format",
+    "preflight.json": "checks",
+    "drawn.json": "run",
+    "explain.json": "run",
+    "predicted.json": "run",
+}
+
+
+def is_ours(folder: str | Path) -> bool:
+    """Whether a folder was written by us: a run, what was drawn, a preflight. A note of that name may be somebody else's."""
+    for name, word in NOTES.items():
+        path = Path(folder) / name
+        with contextlib.suppress(OSError, ValueError):
+            if path.is_file():
+                said = json.loads(path.read_text(encoding="utf-8"))
+                if isinstance(said, dict) and word in said:
+                    return True
+    return False
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """A whole file at once. Libraries that write files themselves raise errors of their own on a full disk; bytes do not."""
     with beside(path) as part:
@@ -66,8 +88,8 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """A whole text file at once."""
-    write_bytes(path, text.encode())
+    """A whole text file at once; what is no text, as bytes of a folder's name may be, stands as an escape that JSON reads."""
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -110,7 +110,12 @@ def choose(
     """
     if out is not None:
         where = Path(out)
-        if not where.exists() or (where.is_dir() and not any(where.iterdir())):
+        try:
+            str(where).encode()
+        except UnicodeEncodeError:  # the library that reads weights takes no such path
+            told = str(where).encode("utf-8", "backslashreplace").decode()
+            raise Wrong("the name of this folder is no text in UTF-8", got=told, try_="another --out", usage=True) from None
+        if not where.exists() or (where.is_dir() and not {one.name for one in where.iterdir()} - {".lock"}):
             if more is not None:
                 raise Wrong("there is no run to lengthen", got=where, usage=True)
             return where, None
@@ -131,7 +136,7 @@ def choose(
 def refuse_difference(record: dict[str, Any], request: dict[str, Any], where: Path, *, lengthens: bool) -> None:
     """One line that says in which arguments a run and a request differ."""
     then, now = flat(record["request"]), flat(request)
-    ignored = {"minutes", "steps"} if lengthens else set()  # `more` says how long
+    ignored = {"minutes", "steps", "until"} if lengthens else set()  # `more` says how long, and to what goal is said anew
     differ = [
         f"{key} {then.get(key)!r} -> {now.get(key)!r}"
         for key in {**then, **now}

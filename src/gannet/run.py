@@ -188,6 +188,11 @@ class Run:
         words = self._words(1, label, **{"prompt": "", "temperature": 1.0, "top_p": 1.0, "length": None, **wishes})
         return self.objective.stream(seed, self.class_number(label), number=number, **words)
 
+    def check_texts(self, n: int, *, seed: int = 0, label: int | str | None = None, **wishes: Any) -> None:
+        """Look over what is wished for of texts, without writing any; as for `write`."""
+        self._words(n, label, **{"prompt": "", "temperature": 1.0, "top_p": 1.0, "length": None, **wishes})
+        self.class_number(label)
+
     def _words(
         self, n: int, label: int | str | None, prompt: str, temperature: float, top_p: float, length: int | None
     ) -> dict[str, Any]:
@@ -562,6 +567,9 @@ def _train(
                 record = record | {"steps": record["steps"] + more, "lengthened": [*record.get("lengthened", []), more]}
                 record.pop("trained", None)  # what the shorter run came to
                 record["examples"] = record["steps"] * record["batch"]
+                record["checkpoint_every"] = _apart(record["steps"])
+                kept = {key: value for key, value in record["request"].items() if key != "until"}
+                record["request"] = kept | ({} if until is None else {"until": until})  # the goal is this request's
                 if engine.first:
                     write_json(where / "recipe.json", record)
                     (where / "README.md").unlink(missing_ok=True)  # the card of the shorter run: this one is not finished
@@ -819,7 +827,8 @@ def _same_data(facts: dict[str, Any], record: dict[str, Any], try_: str) -> None
     for key, then in record["data"].items():
         now = facts.get(key, {})
         if now.get("more", {}).get("sha256") != then.get("more", {}).get("sha256"):
-            raise Wrong("the pictures are not those that the run began with", got=key, try_=try_)
+            what = "texts" if then.get("kind") == "text" else "pictures"
+            raise Wrong(f"the {what} are not those that the run began with", got=key, try_=try_)
         for word in (word for word in then if word != "more"):
             if now.get(word) != then[word]:
                 raise Wrong(

@@ -43,12 +43,17 @@ def draw_into(
     drawn = run.sample(n, seed=seed, label=label, truncation=truncation, best_of=best_of)
     note = {"run": str(run.folder), "n": n, "seed": seed, "class": label, "truncation": truncation, "best_of": best_of}
     write_json(folder / NOTE, note)
-    for old in folder.glob("[0-9]*.png"):
-        if not old.stem.isdecimal() or int(old.stem) >= n:
+    for old in _numbered(folder, ".png"):
+        if int(old.stem) >= n:
             old.unlink()
     for number, picture in enumerate(drawn):
         save_picture(picture, folder / f"{number:05d}.png")
     save_picture(images.grid(torch.from_numpy(drawn).permute(0, 3, 1, 2)), folder / "grid.png")
+
+
+def _numbered(folder: Path, suffix: str) -> list[Path]:
+    """The files in a folder that are numbered as ours are; somebody's `2024.png` is not."""
+    return [path for path in folder.glob(f"[0-9]*{suffix}") if path.stem.isdecimal() and f"{int(path.stem):05d}" == path.stem]
 
 
 # ------------------------------------------------------------------------------------------------------------- texts
@@ -76,8 +81,9 @@ def write_out(run: Run, n: int, folder: Path | None, **wishes: Any) -> Iterator[
     """
     if folder is not None:
         check_ours(folder, NOTE)
+        run.check_texts(n, **wishes)  # before the earlier ones go
         write_json(folder / NOTE, {"run": str(run.folder), "n": n, **wishes})
-        for old in folder.glob("[0-9]*.txt"):
+        for old in _numbered(folder, ".txt"):
             old.unlink()
     for number in range(n):
         told = []

@@ -19,6 +19,7 @@ import hashlib
 import io
 import json
 import os
+import struct
 import sys
 import unicodedata
 import warnings
@@ -37,10 +38,11 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from gannet.data.images import Images
 from gannet.errors import Wrong
+from gannet.files import is_ours
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".avif"}
 SMALLEST = 8  # pixels of a side: below, there is nothing to see
-LARGEST = 200_000_000  # pixels of a whole picture: beyond, a file may be made to fill the memory
+LARGEST = 178_956_970  # pixels of a whole picture: beyond, Pillow takes a file for one that is made to fill the memory
 LONGEST = 16  # times the shorter side: beyond, the square in the middle says nothing of the picture
 FEWEST = 16  # pictures that one can learn anything from
 HELD_OUT = 10  # one in so many is kept from training
@@ -185,10 +187,10 @@ def assemble(
     classes: Mapping[str, str] | None = None,
 ) -> Gallery:
     """A gallery of files, each opened and looked at; the arguments are those of `read` and `gather`."""
-    pixels = pixels or _suitable(files)
-    check_memory(name, len(files), pixels)
     with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         warnings.simplefilter("ignore")  # Pillow's of bombs and odd metadata; of the whole process, so not in a thread
+        pixels = pixels or _suitable(files)
+        check_memory(name, len(files), pixels)
         made = list(pool.map(functools.partial(look, pixels=pixels), files))
         marks = list(pool.map(lambda file, found: "" if isinstance(found, str) else mark(file), files, made))
     return gather(name, [file.name for file in files], made, left_out, classes, marks)
@@ -224,9 +226,10 @@ def gather(
         Wrong: where too few can be used.
     """
     out, kept, first, notes = list(left_out), [], {}, Counter[str]()
-    for file, found, marked in zip(files, made, marks or [None] * len(files), strict=True):
-        if isinstance(found, str):
-            out.append((file, found))
+    strays = _strays(_unwrapped(files))
+    for file, found, marked, stray in zip(files, made, marks or [None] * len(files), strays, strict=True):
+        if isinstance(found, str) or stray:
+            out.append((file, found if isinstance(found, str) else "neither in train nor in test"))
             continue
         picture, remarks = found
         digest = hashlib.sha256(picture.tobytes()).hexdigest()
@@ -312,25 +315,28 @@ def _in_folder(root: Path, left_out: list[tuple[str, str]]) -> tuple[list[File],
     def unreadable(error: OSError) -> None:
         left_out.append((relative(error.filename), f"a folder that cannot be read: {error.strerror}"))
 
-    files, others, seen = [], [], {os.path.realpath(root)}
-    for folder, inside, names in os.walk(root, followlinks=True, onerror=unreadable):
-        follow = []
-        for name in sorted(inside):
-            real = os.path.realpath(os.path.join(folder, name))
-            if name.startswith(".") or name == "__MACOSX":
-                continue
-            if real in seen:
-                left_out.append((relative(os.path.join(folder, name)), "a link to a folder that was read already"))
-            else:
-                seen.add(real)
-                follow.append(name)
-        inside[:] = follow
-        for name in names:
-            if name.startswith("."):
-                continue
-            path = os.path.join(folder, name)
-            kind = files if os.path.splitext(name)[1].lower() in SUFFIXES else others
-            kind.append(on_disk(path, relative(path)))
+    files: list[File] = []
+    others: list[File] = []
+    seen: set[str] = set()
+    tops = [os.fspath(root)]  # of what is still to be walked: links come after all folders that are where they seem to be
+    while tops:
+        top = tops.pop(0)
+        if os.path.realpath(top) in seen:
+            left_out.append((relative(top), "a link to a folder that was read already"))
+            continue
+        for folder, inside, names in os.walk(top, onerror=unreadable):
+            seen.add(os.path.realpath(folder))
+            inside.sort()
+            below = [(name, os.path.join(folder, name)) for name in inside if not name.startswith(".") and name != "__MACOSX"]
+            below = [(name, path) for name, path in below if not is_ours(path)]  # as runs/ may be, and it goes on growing
+            tops += [path for _, path in below if os.path.islink(path)]
+            inside[:] = [name for name, path in below if not os.path.islink(path) and os.path.realpath(path) not in seen]
+            for name in names:
+                if name.startswith("."):
+                    continue
+                path = os.path.join(folder, name)
+                kind = files if os.path.splitext(name)[1].lower() in SUFFIXES else others
+                kind.append(on_disk(path, relative(path)))
     return sorted(files, key=lambda file: file.name), sorted(others, key=lambda file: file.name)
 
 
@@ -476,7 +482,7 @@ def fitted(path: Path, pixels: int, channels: int) -> tuple[torch.Tensor, Fit]:
 
 def _looked(path: Path, pixels: int, how: Callable[..., Any]) -> Any:
     """What a decoder makes of a file, or one line that says why it makes nothing."""
-    found = look(on_disk(str(path)), pixels, how)
+    found = look(on_disk(str(path)), pixels, how) if os.path.lexists(path) else "no such file"
     if isinstance(found, str):
         raise Wrong("this picture cannot be used", got=f"{path}: {found}")
     return found
@@ -554,7 +560,13 @@ def _whole(picture: Image.Image, pixels: int) -> tuple[Image.Image, list[str]]:
         remarks.append("animated, of which the first frame counts")
         picture.seek(0)
     picture.draft("RGB", (2 * pixels, 2 * pixels))  # a JPEG of a camera is decoded at a fraction of its size
-    return _eight_bits(ImageOps.exif_transpose(picture)), remarks
+    picture.load()
+    try:
+        upright = ImageOps.exif_transpose(picture)
+    except (SyntaxError, struct.error, KeyError, TypeError, ValueError, OSError):  # of metadata: the pixels are there already
+        upright = picture
+        remarks.append("with metadata that cannot be read, taken as they lie")
+    return _eight_bits(upright), remarks
 
 
 def _eight_bits(picture: Image.Image) -> Image.Image:
@@ -603,6 +615,13 @@ def _in_splits(parts: list[tuple[str, ...]]) -> bool:
     """True where every picture lies in a folder called train or test, in whatever words, and both are there."""
     tops = {part[0].lower() if len(part) > 1 else "" for part in parts}
     return tops <= set(SPLITS) and {SPLITS[top] for top in tops} == {"train", "test"}
+
+
+def _strays(parts: list[tuple[str, ...]]) -> list[bool]:
+    """Which pictures lie in neither of the two, where there are folders for both: nobody asked to learn from these."""
+    tops = [part[0].lower() if len(part) > 1 else "" for part in parts]
+    both = {SPLITS[top] for top in tops if top in SPLITS} == {"train", "test"}
+    return [both and top not in SPLITS for top in tops]
 
 
 def _test(parts: list[tuple[str, ...]], digests: list[str]) -> tuple[list[bool], list[tuple[str, ...]]]:

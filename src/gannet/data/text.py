@@ -251,6 +251,13 @@ def _stretches(text: str) -> Iterator[str]:
 # -------------------------------------------------------------------------------------------------------------- texts
 
 
+def evenly(rows_N: np.ndarray, limit: int | None) -> np.ndarray:
+    """All of them, or `limit` from the first to the last, (limit,)."""
+    if limit is None or len(rows_N) <= limit:
+        return rows_N
+    return rows_N[np.linspace(0, len(rows_N) - 1, limit).astype(int)]
+
+
 class Texts:
     """Documents as one flat array of ids, with or without classes.
 
@@ -320,16 +327,20 @@ class Texts:
         return self._rows(start_N, last_N, d_N)
 
     def windows(self, limit: int | None = None) -> Batch:
-        """The whole set in its order, or its first `limit` rows: without overlap, every token to be told exactly once."""
+        """The whole set in its order: without overlap, every token to be told exactly once. Or `limit` rows, evenly over it.
+
+        Not its first: documents lie in the order of their classes and files, and a play's first act is not the play.
+        """
         if self.whole:
-            start_W = np.arange(0, max(self.tokens - 1, 0), self.context)[:limit]
+            start_W = evenly(np.arange(0, max(self.tokens - 1, 0), self.context), limit)
             return self._rows(start_W, np.full(len(start_W), self.tokens - 1), self._document_of(start_W))
         firsts_D, lasts_D = self.starts[:-1], self.starts[1:]
         rows_D = -((firsts_D - lasts_D) // self.context)  # rounded up
         d_W = np.repeat(np.arange(self.items if len(self.ids) else 0), rows_D)
         first_W = np.cumsum(rows_D)[d_W] - rows_D[d_W]  # of all rows, the first of the same document
-        d_W, first_W = d_W[:limit], first_W[:limit]
-        start_W = firsts_D[d_W] + (np.arange(len(d_W)) - first_W) * self.context
+        at_W = evenly(np.arange(len(d_W)), limit)
+        d_W, first_W = d_W[at_W], first_W[at_W]
+        start_W = firsts_D[d_W] + (at_W - first_W) * self.context
         return self._rows(start_W, lasts_D[d_W], d_W)
 
     def _rows(self, start_N: np.ndarray, last_N: np.ndarray, d_N: np.ndarray) -> Batch:
@@ -595,7 +606,14 @@ def _is_cjk(character: str) -> bool:
     return 0x3400 <= code <= 0x9FFF or 0xF900 <= code <= 0xFAFF or 0x20000 <= code <= 0x3FFFF
 
 
-BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+#: UTF-32's first: it begins with one of UTF-16's.
+BOMS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
 
 
 def encoding_of(path: Path) -> tuple[str, str]:
@@ -1052,8 +1070,8 @@ def _open(name: str, split: str, tokens: str, documents: str, context: int | Non
     ):
         if given not in known:
             raise Wrong(f"no such {what}", got=given, try_=", ".join(known), usage=True)
-    if context is not None and context < 1:
-        raise Wrong("a context is one token or more", got=context, try_=str(CONTEXT), usage=True)
+    if context is not None and context < 2:
+        raise Wrong("a context is two tokens or more", got=context, try_=str(CONTEXT), usage=True)
     if name == "sums":
         rows = [((7 * a + b) % TEST == 3, 0, f"{a}+{b}={a + b}") for a in range(40) for b in range(40)]
         corpus = _of_list(name, rows, [], "one sum a line, a program's", f"one sum in {TEST}")

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
-from gannet.data.text import Batch, Texts
+from gannet.data.text import Batch, Texts, evenly
 from gannet.evaluation import ngrams
 from gannet.evaluation.images import Score, no_wishes
 from gannet.evaluation.kneser_ney import KneserNey
@@ -70,7 +70,8 @@ class Writing:
         nats, base = float(surprise_NT.sum() / tokens), bigram(self.train, batch)
         per_letter = letters(self.test, batch)
         real = pieces(self.test, WRITTEN, objective.longest)
-        references = pieces(self.train, 5_000, objective.longest, spread=True)
+        several = len(real) > 1  # of one text or none nothing can be said of texts
+        references = pieces(self.train, 5_000, objective.longest)
         writers = {"this run": objective}
         if hasattr(objective, "before"):  # a contest: what it was at the end of its warm-up by likelihood
             writers["its warm-up"] = objective.before()
@@ -78,32 +79,34 @@ class Writing:
         curves = {name: curve(some, references) for name, some in texts.items()}
         told, n = texts["this run"][1.0], WRITTEN
         at_one = curves["this run"][TEMPERATURES.index(1.0)]
-        floor = {"bleu5": ngrams.bleu(real, references), "self_bleu5": ngrams.self_bleu(real)}
-        copied = ngrams.copy_report(told, looked_at(self.train), real)
-        found = {
-            "nats_per_token": (nats, base, tokens),
-            "bits_per_character": (nats / math.log(2) / per_letter, base / math.log(2) / per_letter, tokens),
-            "bleu5": (at_one["bleu5"], floor["bleu5"], n),
-            "self_bleu5": (at_one["self_bleu5"], floor["self_bleu5"], n),
-        }
-        names = {"copied_whole": "copied_texts", "copied_mean": "longest_copy"}
-        found |= {name: (*copied[key], n) for key, name in names.items()}
-        found |= self._form(told, real)
+        floor = {"bleu5": ngrams.bleu(real, references), "self_bleu5": ngrams.self_bleu(real)} if several else {}
+        found: dict[str, tuple[float, float, int]] = {"nats_per_token": (nats, base, tokens)}
+        if per_letter is not None:
+            found["bits_per_character"] = (nats / math.log(2) / per_letter, base / math.log(2) / per_letter, tokens)
+        if several:
+            found |= {name: (at_one[name], beside, n) for name, beside in floor.items()}
+            copied = ngrams.copy_report(told, looked_at(self.train), real)
+            names = {"copied_whole": "copied_texts", "copied_mean": "longest_copy"}
+            found |= {name: (*copied[key], n) for key, name in names.items()}
+            found |= self._form(told, real)
         scores = {name: Score(value, None, beside, *MEANINGS[name], n) for name, (value, beside, n) in found.items()}
         report: dict[str, Any] = {
             "scores": {name: asdict(score) for name, score in scores.items()},
             "columns": ["net", "beside"],
             "curves": curves,
             "real": floor,
-            "about": f"{self.test.name}/{self.test.split}, {tokens:,} tokens of {self.test.items:,} texts, by which nothing "
-            f"was chosen. {WRITTEN} texts at each of the temperatures {', '.join(map(str, TEMPERATURES))}; what is said of "
-            f"single texts is of those at 1. Counts and copies: {min(self.train.tokens, LOOKED):,} tokens of training text.",
+            "about": f"{self.test.name}/{self.test.split}, {tokens:,} tokens, evenly out of {self.test.items:,} texts, by "
+            f"which nothing was chosen. {WRITTEN} texts at each of the temperatures {', '.join(map(str, TEMPERATURES))}; "
+            f"what is said of single texts is of those at 1. Counts and copies: {min(self.train.tokens, LOOKED):,} tokens of "
+            "training text.",
             "picture": "Quality and variety over temperatures: to the right and below is better; the cross is real text.",
         }
+        if not several:
+            report["about"] += " The test part is too small for what compares its texts with those that were written."
         if "its warm-up" in curves:
             report["warmed_nats_per_token"] = per_token(writers["its warm-up"], batch)
         picture = drawn(curves, floor, BLEUS)
-        if full:
+        if full and several:
             report["judged"], report["judged_real"] = self._judged(writers, seed)
             other = drawn(report["judged"], report["judged_real"], MODELS)
             picture = np.concatenate([picture, other], 1)
@@ -121,7 +124,7 @@ class Writing:
         """
         size, end, longest = len(self.train.vocabulary), self.train.vocabulary.end, writers["this run"].longest
         test = pieces(self.test, FULL_WRITTEN, longest)
-        real = pieces(self.train, FULL_WRITTEN, longest, spread=True)
+        real = pieces(self.train, FULL_WRITTEN, longest)
         judge = KneserNey(looked_at(self.train), size, end)
 
         def point(texts: list[list[int]]) -> dict[str, float]:
@@ -187,10 +190,16 @@ def per_token(objective: Any, batch: Batch) -> float:
     return float(objective.surprise(batch).sum() / batch.there_NT.sum())
 
 
-def letters(texts: Texts, batch: Batch) -> float:
-    """Characters for each token that is told; an end of a text counts as one."""
-    told = batch.tokens_NT[:, 1:][batch.there_NT].numpy()
-    return (texts.vocabulary.characters(told) + int((told == texts.vocabulary.end).sum())) / max(1, len(told))
+def letters(texts: Texts, batch: Batch) -> float | None:
+    """Characters for each token that is told; an end of a text counts as one. None where words are told that are not known:
+    nothing has spelt them, so that bits for a character would be too few, and how many characters they are is lost."""
+    told, vocabulary = batch.tokens_NT[:, 1:][batch.there_NT].numpy(), texts.vocabulary
+    spelt = vocabulary.kind == "words"
+    if spelt and (told == vocabulary.unknown).any():
+        return None
+    ends = int((told == vocabulary.end).sum())
+    behind_the_last = ends * len(vocabulary.join) if spelt else 0  # each word was counted with what joins it to the next
+    return (vocabulary.characters(told) - behind_the_last + ends) / max(1, len(told))
 
 
 def bigram(train: Texts, batch: Batch) -> float:
@@ -221,8 +230,8 @@ def looked_at(texts: Texts) -> list[list[int]]:
     return found
 
 
-def pieces(texts: Texts, n: int, longest: int, *, spread: bool = False) -> list[list[int]]:
-    """n documents as tokens, or n pieces of a continuous text; the first, or spread evenly over those that are looked at.
+def pieces(texts: Texts, n: int, longest: int) -> list[list[int]]:
+    """n documents as tokens, or n pieces of a continuous text, evenly over those that are looked at.
 
     Of a document that is longer than what is written, `longest` tokens, its beginning, as what is written is one: beside whole
     plays everything that a small writer says would be too short, and copy a larger share.
@@ -232,9 +241,7 @@ def pieces(texts: Texts, n: int, longest: int, *, spread: bool = False) -> list[
         found = [ids[at : at + PIECE] for ids in found for at in range(0, len(ids) - PIECE, PIECE)]
     else:
         found = [ids[:longest] for ids in found]
-    if spread and len(found) > n:
-        found = [found[at] for at in np.linspace(0, len(found) - 1, n).astype(int)]
-    return found[:n]
+    return [found[at] for at in evenly(np.arange(len(found)), n)]
 
 
 #: (score, words) of the two axes of a picture.
@@ -248,7 +255,7 @@ def drawn(curves: dict[str, list[dict[str, float]]], real: dict[str, float], axe
 
     Args:
         curves: name -> points with "temperature", the two scores of the axes and, over seeds, each score's "…_spread"
-        real: the same two scores of real text
+        real: the same two scores of real text, or nothing
         axes_of: which scores, and what they are called
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -268,7 +275,9 @@ def drawn(curves: dict[str, list[dict[str, float]]], real: dict[str, float], axe
         for point in points:
             where = (point[keys[0]], point[keys[1]])
             axes.annotate(f"{point['temperature']:g}", where, xytext=(4, -9), textcoords="offset points", fontsize=7)
-    axes.plot([real[keys[0]]], [real[keys[1]]], marker="x", markersize=9, color="black", linestyle="none", label="real text")
+    if real:
+        cross = {"marker": "x", "markersize": 9, "color": "black", "linestyle": "none"}
+        axes.plot([real[keys[0]]], [real[keys[1]]], label="real text", **cross)
     axes.set_xlabel(axes_of[0][1])
     axes.set_ylabel(axes_of[1][1])
     axes.legend(frameon=False)

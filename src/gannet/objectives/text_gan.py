@@ -239,7 +239,9 @@ class TextGan(Language):
 
     def after(self, progress: float, examples: int) -> None:
         follow(self.average, self.writer, self.half_life, self.seen, examples)
-        if progress >= self.warm and not self.is_warmed:
+        if progress < self.warm:
+            self.is_warmed.fill_(False)  # a finished run that was lengthened warms up once more
+        elif not self.is_warmed:
             # The contest starts from what is judged, so that the leash begins at 0; the mediator from there, too.
             for net in (self.warmed, self.writer, *(p.net for name, p in self.players.items() if name == "mediator")):
                 net.load_state_dict(self.average.state_dict())

@@ -6,6 +6,7 @@ Arm: images
 from typing import Literal
 
 from gannet.data import images as pictures
+from gannet.errors import Wrong
 from gannet.evaluation.images import Pictures
 from gannet.nets.images import Critic, Generator
 from gannet.objectives import augment, gan
@@ -28,7 +29,7 @@ def images(
     Args:
         size: tiny for tests, small for two CPU cores, base for a GPU (unverified)
         data: a folder or a zip of pictures, or a named set (gannet data list)
-        pixels: sides of what is drawn, 8 to 128; without, as small as the pictures are, 64 at most
+        pixels: sides of what is drawn, 8 to 128; without, as small as the pictures are, 64 at most; named sets have their own
         classes: learn one class per folder, where there are folders
         batch: pictures per step; without, 64 (base: 256), or half as often as the memory that is free requires
         rate: peak learning rate of both nets
@@ -39,6 +40,9 @@ def images(
     width, usual, examples = {"tiny": (8, 16, 3_200), "small": (48, 64, 1_500_000), "base": (192, 256, 20_000_000)}[size]
     batch = usual if batch is None else batch
     found = pictures.load(data, "train", pixels)
+    if pixels not in (None, found.pixels):
+        try_ = f"without --pixels: they have {found.pixels}"
+        raise Wrong("the pictures of a named set are of one size", got=f"--pixels {pixels}", try_=try_, usage=True)
     train = found if classes else found.without_classes()
     kinds = len(train.classes)
     generator = Generator(train.pixels, train.channels, classes=kinds, width=width)

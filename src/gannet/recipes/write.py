@@ -33,7 +33,7 @@ def write(
         data: tinyshakespeare, shakespeare, names, tang, song, sums, a text file, or a folder with a folder for each class
         tokens: auto is characters, but words where single Chinese characters are kept apart by spaces already
         documents: a text a line, texts with blank lines between, or one text without end
-        context: tokens that are read at once, 8 or more; without, what suits the texts
+        context: tokens that are read at once, 2 or more; without, what suits the texts
         net: a Transformer, or a recurrent net as in char-rnn
         dropout: share that is dropped in training; for little text and long runs
         batch: texts per step; without, 32 (tiny: 8, base: 256), or as many as the memory that is free can hold
