@@ -222,6 +222,20 @@ def test_a_test_part_of_one_text_is_judged_by_its_nats(tmp_path: Path) -> None:
     assert report["curves"]["this run"] and not report["real"]
 
 
+@pytest.mark.parametrize(("kind", "whole"), [("characters", True), ("bpe", True), ("words", True), ("characters", False)])
+def test_a_text_without_end_begins_behind_a_line(kind: str, whole: bool) -> None:
+    if kind == "bpe":
+        pytest.importorskip("tokenizers")
+    words = Vocabulary.learn(kind, ["one line\nand another\n"])
+    objective = Language(Transformer(len(words), width=8, layers=1, heads=2, context=6), words, longest=3, whole=whole)
+    first, *rest = objective.beginning("another")
+    assert rest == words.encode("another")
+    assert words.decode([first]) == ("\n" if whole and kind != "words" else "")
+    unlined = Vocabulary.learn("characters", ["one line"])
+    plain = Language(Transformer(len(unlined), width=8, layers=1, heads=2, context=6), unlined, longest=3, whole=True)
+    assert plain.beginning("") == [unlined.end]
+
+
 def test_characters_are_counted_behind_tokens_of_any_kind() -> None:
     words = Vocabulary.learn("words", ["one three"])
     batch = text.Batch(torch.tensor([[0, 2, 3, 0]]), torch.ones(1, 3, dtype=torch.bool), torch.zeros(1, dtype=torch.int64))

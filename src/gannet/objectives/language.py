@@ -198,7 +198,14 @@ class Writes:
         if unseen:
             what = f"the prompt holds {len(unseen)} that the run has never seen"
             raise Wrong(what, got=" ".join(map(repr, unseen[:5])), try_="a prompt without", usage=True)
-        return [self.vocabulary.end, *self.vocabulary.encode(prompt)]
+        return [self.before, *self.vocabulary.encode(prompt)]
+
+    @property
+    def before(self) -> int:
+        """The token that stands before every text: the end of another. In a text without end that one hardly occurs, and its
+        vector has learnt next to nothing: there the end of a line does, where lines have one."""
+        line = self.vocabulary.encode("\n") if self.whole else []
+        return line[0] if len(line) == 1 and line[0] != self.vocabulary.unknown else self.vocabulary.end
 
     def kinds(self, n: int, label: int | None, first: int = 0) -> torch.Tensor | None:
         """Classes of texts first … first + n - 1 (n,), or None where there are none."""
