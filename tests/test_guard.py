@@ -134,7 +134,11 @@ def test_until(gannet: Command) -> None:
     assert "is finished (313 steps)" in gannet(*words).stderr
     longer = gannet(*words[:-4], "--out", "run", "--more", "20")  # the goal was the shorter run's
     assert "fid<1e9" not in longer.stderr and folders.read_record(Path("run"))["steps"] == 333
-    assert "until" not in folders.read_record(Path("run"))["request"]
+    assert "until" not in folders.read_record(Path("run"))
+    assert "is finished (333 steps)" in gannet(*words).stderr  # what it began as is what it began as
+    again = (*words[:-4], "--until", "fid<1e8", "--out", "run", "--more")
+    assert "fid<1e8 at step" in gannet(*again, "2000").stderr
+    one_line(gannet("train", "digits", "--size", "tiny", "--out", "run", "--more", "3", status=2).stderr, "data")
     one_line(
         gannet(*words[:-4], "--until", "kid<1", "--out", "other", status=1).stderr.splitlines()[-1] + "\n", "kid<1", "fid_2k"
     )

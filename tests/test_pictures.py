@@ -186,11 +186,16 @@ def test_what_we_wrote_is_not_read_back(tmp_path: Path) -> None:
     for place, note, said in (
         ("runs/images-1", "recipe.json", '{"format": 4}'),
         ("preflight/images", "preflight.json", '{"checks": []}'),
-        ("more", "drawn.json", '{"run": "runs/images-1"}'),
+        ("boxes", "predicted.json", '{"files": []}'),
     ):
         good(folder / place / "samples", 2)
         (folder / place / note).write_text(said)
-    assert read(folder).names_N == before.names_N
+    gallery = read(folder)
+    assert gallery.names_N == before.names_N
+    places = ["boxes", "preflight/images", "runs/images-1"]
+    assert gallery.left_out == [[place, "written by gannet, no data"] for place in places]
+    with pytest.raises(Wrong, match=r"there is no picture here: .*images-1: written by gannet"):
+        read(folder / "runs")
     good(folder / "cakes", 1)
     (folder / "cakes" / "recipe.json").write_text('{"flour": 500}')  # somebody's own
     assert "cakes/good00.png" in read(folder).names_N
@@ -460,7 +465,7 @@ def test_a_folder_whose_name_is_no_text(gannet: Command, apart: Path) -> None:
     words = ("train", "images", "--data", name, "--size", "tiny", "--pixels", "16", "--steps", "4")
     gannet(*words, "--skip", "repeated-items=few", "--out", "one")
     assert json.loads(Path("one/recipe.json").read_text())["arguments"]["data"] == name
-    gannet("evaluate", "one", status=1)  # three pictures are too few for that, and it gets as far as to say so
+    one_line(gannet("evaluate", "one", status=1).stderr.splitlines()[-1], "at least 20 pictures")  # it has 3
     one_line(gannet(*words, "--out", f"{name}/run", status=2).stderr.splitlines()[-1], "no text in UTF-8", "caf")
 
 

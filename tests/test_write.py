@@ -19,6 +19,7 @@ from gannet.errors import Wrong
 from gannet.evaluation import texts as scores
 from gannet.nets.sequence import Recurrent, Transformer
 from gannet.objectives.language import Language, negative_log_likelihood
+from gannet.objectives.text_gan import TextGan
 
 NONE = {"all": "to be quick"}
 
@@ -232,6 +233,9 @@ def test_a_text_without_end_begins_behind_a_line(kind: str, whole: bool) -> None
     assert rest == words.encode("another")
     assert words.decode([first]) == ("\n" if whole and kind != "words" else "")
     unlined = Vocabulary.learn("characters", ["one line"])
+    net = Transformer(len(words), width=8, layers=1, heads=2, context=6)
+    contest = TextGan(net, words, path="cot", longest=3, whole=whole)
+    assert contest.beginning("another") == [first, *rest]
     plain = Language(Transformer(len(unlined), width=8, layers=1, heads=2, context=6), unlined, longest=3, whole=True)
     assert plain.beginning("") == [unlined.end]
 

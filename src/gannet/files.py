@@ -63,14 +63,16 @@ def check_ours(folder: Path, note: str) -> None:
 NOTES = {
     "recipe.json": "format",
     "preflight.json": "checks",
-    "drawn.json": "run",
     "explain.json": "run",
-    "predicted.json": "run",
+    "predicted.json": "files",
 }
 
 
 def is_ours(folder: str | Path) -> bool:
-    """Whether a folder was written by us: a run, what was drawn, a preflight. A note of that name may be somebody else's."""
+    """Whether a folder is a run, or tells of one. Drawings alone may be what somebody wants to learn from.
+
+    A note of that name may be somebody else's, too: it has to say what ours says.
+    """
     for name, word in NOTES.items():
         path = Path(folder) / name
         with contextlib.suppress(OSError, ValueError):

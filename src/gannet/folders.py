@@ -136,7 +136,11 @@ def choose(
 def refuse_difference(record: dict[str, Any], request: dict[str, Any], where: Path, *, lengthens: bool) -> None:
     """One line that says in which arguments a run and a request differ."""
     then, now = flat(record["request"]), flat(request)
-    ignored = {"minutes", "steps", "until"} if lengthens else set()  # `more` says how long, and to what goal is said anew
+    ignored = {"minutes", "steps"} if lengthens else set()  # `more` says how long
+    if lengthens and finished(where, record):
+        ignored.add("until")  # to what goal it goes on is said anew
+    elif lengthens:  # a lengthening that was interrupted has its own
+        then["until"] = record.get("until")
     differ = [
         f"{key} {then.get(key)!r} -> {now.get(key)!r}"
         for key in {**then, **now}

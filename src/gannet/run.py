@@ -568,8 +568,8 @@ def _train(
                 record.pop("trained", None)  # what the shorter run came to
                 record["examples"] = record["steps"] * record["batch"]
                 record["checkpoint_every"] = _apart(record["steps"])
-                kept = {key: value for key, value in record["request"].items() if key != "until"}
-                record["request"] = kept | ({} if until is None else {"until": until})  # the goal is this request's
+                record.pop("until", None)  # the goal is no longer that of the shorter run
+                record |= {} if until is None else {"until": until}
                 if engine.first:
                     write_json(where / "recipe.json", record)
                     (where / "README.md").unlink(missing_ok=True)  # the card of the shorter run: this one is not finished
@@ -881,7 +881,7 @@ def _go(where: Path, record: dict[str, Any], made: recipe.Recipe, engine: Engine
             continue
         except Reached as reached:
             if engine.first:
-                print(f"{where}: {record['request']['until']} at step {reached.step} of {record['steps']}", file=sys.stderr)
+                print(f"{where}: {record['until']} at step {reached.step} of {record['steps']}", file=sys.stderr)
             record = record | {"steps": reached.step, "examples": reached.step * batch, "asked_for": record["steps"]}
         break
     steps = record["steps"]
@@ -927,7 +927,7 @@ def _through(
     objective, steps, batch = made.objective, record["steps"], record["batch"]
     setbacks = len(record.get("setbacks", ()))
     watch = guard.Guard([found for _, found in scores_of(where)], getattr(made.evaluation, "level", 0.0))
-    goal = guard.target(record["request"]["until"]) if "until" in record["request"] else None
+    goal = guard.target(record["until"]) if "until" in record else None
 
     def save(step: int, seen: dict[str, float] | None = None) -> None:
         if engine.first:

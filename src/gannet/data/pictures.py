@@ -168,7 +168,9 @@ def _read(path: Path, stamp: str, pixels: int | None, quiet: bool) -> Gallery:
     left_out: list[tuple[str, str]] = []
     with found_in(path, left_out) as (files, others):
         if not files:
-            held = f"{shown(str(path))} ({len(others)} other files)" if others else shown(str(path))
+            more = [f"{len(others)} other files"] if others else []
+            more += [f"{shown(name)}: {why}" for name, why in left_out[:1]]
+            held = f"{shown(str(path))} ({', '.join(more)})" if more else shown(str(path))
             raise Wrong("there is no picture here", got=held, try_=f"files ending in {', '.join(sorted(SUFFIXES)[:6])} …")
         table, classes = _class_list(files, others), None
         if table is not None:
@@ -328,7 +330,9 @@ def _in_folder(root: Path, left_out: list[tuple[str, str]]) -> tuple[list[File],
             seen.add(os.path.realpath(folder))
             inside.sort()
             below = [(name, os.path.join(folder, name)) for name in inside if not name.startswith(".") and name != "__MACOSX"]
-            below = [(name, path) for name, path in below if not is_ours(path)]  # as runs/ may be, and it goes on growing
+            mine = {path for _, path in below if is_ours(path)}  # of runs/, which goes on growing
+            left_out += [(relative(path), "written by gannet, no data") for path in sorted(mine)]
+            below = [(name, path) for name, path in below if path not in mine]
             tops += [path for _, path in below if os.path.islink(path)]
             inside[:] = [name for name, path in below if not os.path.islink(path) and os.path.realpath(path) not in seen]
             for name in names:
@@ -689,6 +693,7 @@ def _class_list(files: list[File], others: list[File]) -> File | None:
             if all(place[: len(above)] == above for place in places):
                 found.append(other)
     parts = _unwrapped([file.name for file in files])
+    parts = [part for part, stray in zip(parts, _strays(parts), strict=True) if not stray]
     if _in_splits(parts):
         parts = [part[1:] for part in parts]
     folders = _classes(parts)[1]

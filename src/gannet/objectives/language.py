@@ -198,10 +198,10 @@ class Writes:
         if unseen:
             what = f"the prompt holds {len(unseen)} that the run has never seen"
             raise Wrong(what, got=" ".join(map(repr, unseen[:5])), try_="a prompt without", usage=True)
-        return [self.before, *self.vocabulary.encode(prompt)]
+        return [self.ahead, *self.vocabulary.encode(prompt)]
 
     @property
-    def before(self) -> int:
+    def ahead(self) -> int:
         """The token that stands before every text: the end of another. In a text without end that one hardly occurs, and its
         vector has learnt next to nothing: there the end of a line does, where lines have one."""
         line = self.vocabulary.encode("\n") if self.whole else []
