@@ -58,6 +58,6 @@ def atari(
     words = {"rate": rate or (2.5e-4 if method == "pqn" else peak), "discount": discount, "rewards": "sign"}
     near = {"clip": clip, "entropy": entropy, "value_clip": None}
     objective = PQN(net, train, **words) if method == "pqn" else PPO(net, train, **near, **words)
-    scores = Playing(train, episodes=3, watched=1) if size == "tiny" else Playing(train)
+    scores = Playing(train, episodes=3, watched=1) if size == "tiny" else Playing(train, watched=4)  # games are long
     rest = {"seed": seed, "schedule": functools.partial(one_cycle, rise=0.02), "show": 0, "evaluation": scores}
     return Recipe(train, objective, batch=train.environments * train.steps, examples=examples, **rest)
