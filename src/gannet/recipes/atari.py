@@ -3,7 +3,6 @@
 Arm: play
 """
 
-import functools
 from typing import Literal
 
 from gannet.data import play
@@ -24,7 +23,6 @@ def atari(
     epochs: int | None = None,
     rate: float | None = None,
     discount: float = 0.99,
-    clip: float = 0.1,
     entropy: float = 0.02,
     sticky: float = 0.25,
     seed: int = 0,
@@ -41,7 +39,6 @@ def atari(
         epochs: times that each rollout is learnt from; without, 2 (base: 3)
         rate: peak learning rate; without, 1e-3 (pqn and base: 2.5e-4)
         discount: what a reward is worth a step later
-        clip: of ppo: how far a ratio may go from 1 (Schulman et al. 2017 have 0.1 for Atari)
         entropy: of ppo: weight of the policy's entropy, which keeps it trying
         sticky: chance that an action is repeated in training (Machado et al. 2018); it is judged at 0 and at 0.25
         seed: of everything that is random
@@ -56,8 +53,8 @@ def atari(
     train = play.load(name, sticky=sticky, restart=128, **rollout)  # every 16,384 steps: games are long
     net = Agent(train.seen, train.actions, train.box, encoder=encoder, width=width, norm=method == "pqn")
     words = {"rate": rate or (2.5e-4 if method == "pqn" else peak), "discount": discount, "rewards": "sign"}
-    near = {"clip": clip, "entropy": entropy, "value_clip": None}
+    near = {"clip": 0.1, "entropy": entropy, "value_clip": None}
     objective = PQN(net, train, **words) if method == "pqn" else PPO(net, train, **near, **words)
     scores = Playing(train, episodes=3, watched=1) if size == "tiny" else Playing(train, watched=4)  # games are long
-    rest = {"seed": seed, "schedule": functools.partial(one_cycle, rise=0.02), "show": 0, "evaluation": scores}
+    rest = {"seed": seed, "schedule": lambda done, examples: one_cycle(done, rise=0.02), "show": 0, "evaluation": scores}
     return Recipe(train, objective, batch=train.environments * train.steps, examples=examples, **rest)
