@@ -185,16 +185,22 @@ class Run:
 
     def stream(self, *, number: int = 0, seed: int = 0, label: int | str | None = None, **wishes: Any) -> Iterator[str]:
         """Text `number` of `write`, in pieces as they come; `wishes` are those of `write`."""
-        words = self._words(1, label, **{"prompt": "", "temperature": 1.0, "top_p": 1.0, "length": None, **wishes})
+        words = self._words(1, label, **wishes)
         return self.objective.stream(seed, self.class_number(label), number=number, **words)
 
     def check_texts(self, n: int, *, seed: int = 0, label: int | str | None = None, **wishes: Any) -> None:
         """Look over what is wished for of texts, without writing any; as for `write`."""
-        self._words(n, label, **{"prompt": "", "temperature": 1.0, "top_p": 1.0, "length": None, **wishes})
+        self._words(n, label, **wishes)
         self.class_number(label)
 
     def _words(
-        self, n: int, label: int | str | None, prompt: str, temperature: float, top_p: float, length: int | None
+        self,
+        n: int,
+        label: int | str | None,
+        prompt: str = "",
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+        length: int | None = None,
     ) -> dict[str, Any]:
         """What is wished for of texts, looked over."""
         if not hasattr(self.objective, "write"):

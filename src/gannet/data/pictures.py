@@ -617,15 +617,19 @@ def _unwrapped(names: list[str]) -> list[tuple[str, ...]]:
 
 def _in_splits(parts: list[tuple[str, ...]]) -> bool:
     """True where every picture lies in a folder called train or test, in whatever words, and both are there."""
-    tops = {part[0].lower() if len(part) > 1 else "" for part in parts}
-    return tops <= set(SPLITS) and {SPLITS[top] for top in tops} == {"train", "test"}
+    return set(_sides(parts)) == {"train", "test"}
 
 
 def _strays(parts: list[tuple[str, ...]]) -> list[bool]:
     """Which pictures lie in neither of the two, where there are folders for both: nobody asked to learn from these."""
-    tops = [part[0].lower() if len(part) > 1 else "" for part in parts]
-    both = {SPLITS[top] for top in tops if top in SPLITS} == {"train", "test"}
-    return [both and top not in SPLITS for top in tops]
+    sides = _sides(parts)
+    both = {"train", "test"} <= set(sides)
+    return [both and not side for side in sides]
+
+
+def _sides(parts: list[tuple[str, ...]]) -> list[str]:
+    """train or test, as the first folder of each says, in whatever words; "" where it says neither."""
+    return [SPLITS.get(part[0].lower(), "") if len(part) > 1 else "" for part in parts]
 
 
 def _test(parts: list[tuple[str, ...]], digests: list[str]) -> tuple[list[bool], list[tuple[str, ...]]]:
