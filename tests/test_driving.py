@@ -183,6 +183,32 @@ def test_the_length_of_a_race_is_in_decisions() -> None:
         assert truncated and info["episode_driven"]["length"] == 3
 
 
+def test_the_frames_that_nobody_sees_are_not_painted() -> None:
+    class Painted(gymnasium.Env[Any, Any]):
+        observation_space, action_space = gymnasium.spaces.Box(0, 99, (1,)), gymnasium.spaces.Discrete(2)
+
+        def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+            self.frames, self.painted, self.state = 0, [], None
+            return self._render("state_pixels"), {}
+
+        def step(self, action: Any) -> Any:
+            self.frames += 1
+            self.state = self._render("state_pixels")
+            return self.state, 1.0, self.frames == 10, False, {}
+
+        def _render(self, mode: str) -> np.ndarray:
+            self.painted.append(self.frames)
+            return np.array([self.frames], np.float32)
+
+    raw = Painted()
+    environment = roads.Repeat(raw, 4)
+    environment.reset()
+    assert [int(environment.step(0)[0][0]) for _ in range(3)] == [4, 8, 10]  # the last picture of all is seen, wherever it comes
+    assert raw.painted == [0, 4, 8, 10] and raw.state is not None and raw.state[0] == 10
+    raw._render("human")  # whoever films paints as ever
+    assert raw.painted[-2:] == [10, 10]
+
+
 def test_whoever_turns_off_leaves_the_track(race: Any) -> None:
     race.reset(seed=10_000)
     for action in [3] * 10 + [1] * 10:
