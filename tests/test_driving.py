@@ -22,12 +22,13 @@ pytest.importorskip("highway_env", reason="driving comes with gannet[play]")
 import gymnasium
 from gymnasium import spaces
 
-from gannet import run
+from gannet import recipe, run
 from gannet.data import driving, environments, play, roads
 from gannet.data.driving import Episode
 from gannet.errors import Wrong
 from gannet.evaluation import driving as scores
 from gannet.evaluation import play as playing
+from gannet.objectives.ppo import PPO
 
 
 def bare(name: str, eyes: str = "vector", **more: Any) -> Any:
@@ -200,10 +201,11 @@ def test_the_frames_that_nobody_sees_are_not_painted() -> None:
             self.painted.append(self.frames)
             return np.array([self.frames], np.float32)
 
-    raw = Painted()
+    raw: Any = Painted()
     environment = roads.Repeat(raw, 4)
     environment.reset()
-    assert [int(environment.step(0)[0][0]) for _ in range(3)] == [4, 8, 10]  # the last picture of all is seen, wherever it comes
+    seen = [int(environment.step(0)[0][0]) for _ in range(3)]
+    assert seen == [4, 8, 10]  # the last picture of all is seen, wherever it comes
     assert raw.painted == [0, 4, 8, 10] and raw.state is not None and raw.state[0] == 10
     raw._render("human")  # whoever films paints as ever
     assert raw.painted[-2:] == [10, 10]
@@ -295,12 +297,24 @@ def test_chance_depends_on_the_seed_alone() -> None:
     assert names == ["random", "idle", "slower", "faster", "rules"]
 
 
+def built(**words: Any) -> Any:
+    card = recipe.find("drive")
+    return recipe.build(card, recipe.resolve(card, {"size": "tiny", "environments": 2, **words})).objective
+
+
+def test_who_learns_from_memory() -> None:
+    remembering = built(data="merge")
+    assert remembering.memory.rollouts * 2 * 16 == 15_360 and isinstance(built(data="merge", method="ppo"), PPO)
+    assert isinstance(built(data="racetrack"), PPO) and not hasattr(built(data="racetrack"), "memory")
+
+
 @pytest.mark.parametrize(
     ("call", "parts"),
     [
         (lambda: roads.make("highwy"), ["no road", "highwy", "highway"]),
         (lambda: roads.make("highway", "ears"), ["vector or pixels", "ears"]),
         (lambda: roads.make("car-racing"), ["pixels alone"]),
+        (lambda: built(data="racetrack", method="replay"), ["chooses among actions", "--method ppo"]),
         (lambda: scores.play(Toy(), scores.Constant("idle", 0), [1], delay=-1), ["0 or more", "-1"]),
     ],
 )

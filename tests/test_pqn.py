@@ -10,6 +10,7 @@ from gannet.data import play
 from gannet.errors import Wrong
 from gannet.evaluation import play as playing
 from gannet.nets.agents import Agent
+from gannet.objectives.memory import Memory
 from gannet.objectives.pqn import PQN, VECTORS, exploring, greedily, q_lambda
 from gannet.objectives.reinforce import Reinforce, differences, returns
 from gannet.recipe import falling
@@ -170,6 +171,106 @@ def test_the_loss_and_the_targets_are_those_of_the_formulas() -> None:
     assert weights_N is not None and float(weights_N.sum()) == pytest.approx(float(batch.counts.sum()), abs=1e-3)
 
 
+def remembering(rollouts: int, **named: float) -> PQN:
+    """An agent of three environments × 24 steps that remembers as many rollouts, and recalls all of them."""
+    torch.manual_seed(0)
+    place = play.load("CartPole-v1", environments=3, steps=24, minibatches=2)
+    named |= {"remember": rollouts * 72, "recall": rollouts}
+    objective = PQN(Agent(place.seen, place.actions, norm=True, width=16), place, **named)  # type: ignore[arg-type]
+    for parameter in objective.players["agent"].net.parameters():
+        parameter.data += torch.randn_like(parameter) / 10
+    return objective
+
+
+def test_a_memory_of_one_rollout_is_none() -> None:
+    """What is recalled of the newest rollout is what would have been learnt from it: targets computed anew are the same."""
+    with_one, without = remembering(1), remembering(0)
+    live, now = without.play.played_by(without, 0), Rng(0, 0, "agent.0.data")
+    rolled = live.rollout(72, now)
+    live.close()
+    for found, plain in zip(with_one.prepare(rolled, now), without.prepare(rolled, now), strict=True):
+        torch.testing.assert_close(found, plain, rtol=1e-5, atol=1e-6)
+
+
+def test_what_is_remembered_is_judged_by_the_net_of_now() -> None:
+    objective = remembering(3, discount=0.9, trace=0.7, rewards="plain")  # type: ignore[arg-type]
+    live = objective.play.played_by(objective, 0)
+    rolled = []
+    for step in range(4):  # the first of four is forgotten
+        now = Rng(0, step, "agent.0.data")
+        rolled.append(live.rollout(72, now))
+        for parameter in objective.net.parameters():
+            parameter.data += torch.randn_like(parameter) / 10
+        samples = objective.prepare(rolled[-1], now)
+        objective.after(0.5, 72)
+        assert [len(part) for part in samples] == [3 * 24] * 4
+    live.close()
+    objective.net.load_state_dict(before := objective.net.state_dict())
+    assert objective.turns(0.0) == ("agent",) * (4 * 2 * 3) and before
+    now = Rng(0, 4, "agent.0.data")
+    with torch.no_grad():
+        samples = objective.prepare(rolled[-1], now)  # once more, so that it stands there twice
+        found = []
+        for part, seen in enumerate(samples.seen.split(24)):
+            number = max(n for n, one in enumerate(rolled) if torch.equal(one.seen_TE[:-1], seen))
+            found.append(number)
+            one = rolled[number]
+            best_TE = torch.stack([objective.quality(seen_E).amax(1) for seen_E in one.seen_TE])
+            by_hand = as_defined((one.reward_TE, best_TE, one.terminated_TE, one.truncated_TE), 0.9, 0.7).float()
+            assert one.terminated_TE.any() and not one.counts_TE.all()
+            torch.testing.assert_close(
+                samples.target.split(24)[part][one.counts_TE], by_hand[one.counts_TE], rtol=1e-4, atol=1e-4
+            )
+            assert torch.equal(samples.did.split(24)[part], one.did_TE)
+            assert torch.equal(samples.counts.split(24)[part], one.counts_TE)
+    assert found[0] == 3 and sorted(found) == [2, 3, 3]
+
+
+def test_the_oldest_rollout_is_forgotten_and_the_newest_never_left_out() -> None:
+    place = play.load("CartPole-v1", environments=2, steps=4, minibatches=2)
+    memory = Memory(place, 40, 3)
+
+    def lived(number: int) -> play.Rollout:
+        seen_TE, none_TE = torch.full((5, 2, 4), float(number)), torch.zeros(4, 2, dtype=torch.bool)
+        return play.Rollout(seen_TE, none_TE.long(), {}, none_TE.float(), none_TE, none_TE, ~none_TE)
+
+    def recalled(step: int) -> list[int]:
+        return [int(one.seen_TE[0, 0, 0]) for one in memory.recall(Rng(0, step, ""))]
+
+    memory.add(lived(1), Rng(0, 0, ""))
+    assert recalled(0) == [1, 1, 1]
+    memory.add(lived(2), Rng(0, 1, ""))
+    assert recalled(1) == [2, 1, 1]
+    for number in range(3, 9):
+        memory.add(lived(number), Rng(0, number, ""))
+    found = [recalled(step) for step in range(50)]
+    assert all(one[0] == 8 and len({*one}) == 3 for one in found)  # each once
+    assert {number for one in found for number in one} == {4, 5, 6, 7, 8} and recalled(7) == recalled(7)
+    other = Memory(place, 40, 3)
+    for name, tensor in memory.state().items():
+        other.state()[name].copy_(tensor)
+    assert torch.equal(other.recall(Rng(0, 9, ""))[2].seen_TE, memory.recall(Rng(0, 9, ""))[2].seen_TE)
+
+
+def test_with_a_memory_cartpole_is_nearly_solved_in_5120_steps() -> None:
+    torch.manual_seed(0)
+    place = play.load("CartPole-v1", environments=8, steps=32, minibatches=2, epochs=1)
+    objective = PQN(Agent(place.seen, place.actions, norm=True), place, **VECTORS | {"trace": 0.65}, remember=4096)
+    assert len(objective.turns(0.0)) == 32
+    loop.fit(objective, place, Engine(cpu=True), batch=256, steps=20, schedule=falling, seed=0)
+    assert sum(returns_of(objective)) / 10 > 250
+
+
+def test_another_net_remembers_nothing_of_this_one() -> None:
+    objective = remembering(2)
+    live, now = objective.play.played_by(objective, 0), Rng(0, 0, "agent.0.data")
+    objective.prepare(live.rollout(72, now), now)
+    live.close()
+    other = objective.instead(Agent(objective.play.seen, objective.play.actions, norm=True, width=16), objective.play)
+    assert other.memory is not None and objective.memory is not None
+    assert (int(other.memory.parts["count"]), int(objective.memory.parts["count"])) == (0, 1)
+
+
 def test_a_q_network_wants_a_choice() -> None:
     place = play.load("Pendulum-v1")
     with pytest.raises(Wrong, match="chooses among actions") as told:
@@ -190,8 +291,9 @@ def test_what_moves_is_the_newest_frame_less_the_one_before() -> None:
     assert differences(x_NCHW).flatten().tolist() == pytest.approx([0, 0, 0, 200 / 255])
 
 
-def test_the_recipe_play_takes_it() -> None:
-    words = {"size": "tiny", "method": "pqn", "steps": 2, "skip": {"all": "to be quick"}}
+@pytest.mark.parametrize("method", ["pqn", "replay"])
+def test_the_recipe_play_takes_it(method: str) -> None:
+    words = {"size": "tiny", "method": method, "steps": 2, "skip": {"all": "to be quick"}}
     made = run.train("play", out="run", **words)
     assert isinstance(made.objective, PQN) and run.load("run").digest() == made.digest()
     with pytest.raises(Wrong, match="chooses among actions"):

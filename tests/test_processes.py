@@ -75,6 +75,7 @@ import torch
 from gannet.data import play
 from gannet.nets.agents import Agent
 from gannet.objectives.ppo import PPO
+from gannet.objectives.pqn import PQN
 from gannet.recipe import constant
 from gannet.training import loop
 from gannet.training.engine import Engine
@@ -84,14 +85,19 @@ engine, weights = Engine(cpu=True), {}
 def make(net, lr):
     return torch.optim.SGD(net.parameters(), lr=lr)
 
-for name, encoder in ("CartPole-v1", "dense"), ("gannet.data.games:Screen", "small"):  # numbers, and frames
+def again(net, game, **named):
+    return PQN(net, game, remember=96, recall=2, **named)
+
+numbers, frames = ("CartPole-v1", "dense"), ("gannet.data.games:Screen", "small")
+for maker, (name, encoder) in (PPO, numbers), (PPO, frames), (again, numbers), (again, frames):
     torch.manual_seed(0)
     game = play.load(name, environments=4, steps=8, epochs=2, minibatches=2, restart=2)
-    objective = PPO(Agent(game.seen, game.actions, None, encoder, 8), game, rate=0.05, make=make)
+    objective = maker(Agent(game.seen, game.actions, None, encoder, 8), game, rate=0.05)
+    objective.players["agent"].make = make
     engine.prepare(objective)
     loop.fit(objective, game, engine, batch=32, steps=5, schedule=constant, seed=0)
     of = objective.net.state_dict() | {"past": objective.past.did_RE.float(), "lately": objective.lately_K2.sum(0)}
-    weights |= {f"{name}.{key}": tensor for key, tensor in of.items()}
+    weights |= {f"{maker.__name__}.{name}.{key}": tensor for key, tensor in of.items()}
 torch.save({"weights": weights, "world": engine.world}, f"{sys.argv[1]}-{engine.rank}.pt")
 """
 
@@ -124,6 +130,11 @@ def test_the_command_runs_on_two_processes_and_says_so(length: list[str]) -> Non
     assert done.stdout.split() == ["runs/digits-1"]
     if "--steps" in length:
         assert "going on at step 20 of 24" in on_two(*words, "--out", "runs/digits-1", "--more", "4").stderr
+
+
+def test_an_agent_that_remembers_passes_preflight_on_two_processes() -> None:
+    pytest.importorskip("gymnasium")
+    on_two("play", "--size", "tiny", "--method", "replay", "--steps", "2", "--out", "run")
 
 
 def test_a_recipe_with_augmentation_runs_on_two_processes_and_resumes() -> None:

@@ -32,7 +32,8 @@ from gannet.training.engine import Engine
 
 APART = {"atari", "drive", "imitate"}  # slow games and roads, an expert of their own: each has a file of tests
 SLOW = [("atari", {"environments": 2}), ("atari", {"environments": 2, "method": "pqn"})]
-SLOW += [("drive", {"eyes": "pixels", "environments": 2})]
+SLOW += [("drive", {"eyes": "pixels", "environments": 2}), ("drive", {"method": "ppo", "environments": 2})]
+SLOW += [("play", {"data": "CartPole-v1", "method": "replay"})]
 RECIPES = [card.name for card in recipe.available() if card.name not in APART]
 WORDS = ("--size", "tiny", "--data", "bars")
 TOYS = {"write": "sums", "play": "CartPole-v1"}  # made data of each recipe, where it is not bars
@@ -275,6 +276,17 @@ def test_a_resume_with_other_arguments_says_which(trained: Path) -> None:
         run.train("digits", size="tiny", data="bars", steps=30, rate=1e-4, out=trained)
     one_line(str(error.value), "rate 0.003 -> 0.0001", "steps 20 -> 30", trained)
     assert error.value.status == 2
+
+
+def test_a_run_from_before_a_flag_goes_on(trained: Path) -> None:
+    """What a recipe has learnt to be asked since then stands at its default, and nothing else is let pass."""
+    record = json.loads((trained / "recipe.json").read_text())
+    for arguments in (record["request"]["arguments"], record["arguments"]):
+        del arguments["rate"]
+    (trained / "recipe.json").write_text(json.dumps(record))
+    assert run.train("digits", size="tiny", data="bars", steps=20, out=trained).folder == trained
+    with pytest.raises(Wrong, match=r"rate 0\.003 -> 0\.0001"):
+        run.train("digits", size="tiny", data="bars", steps=20, rate=1e-4, out=trained)
 
 
 def test_a_resume_on_other_data_is_refused(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:

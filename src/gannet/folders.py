@@ -122,15 +122,24 @@ def choose(
         record = read_record(where)
         if new:
             raise Wrong("--new, but this folder holds a run already", got=where, try_="another --out", usage=True)
-        refuse_difference(record, request, where, lengthens=more is not None)
+        refuse_difference(_as_now(record, chosen), request, where, lengthens=more is not None)
         if not lock(where, stack):
             raise Wrong("another process is training in this folder", got=where, try_="another --out")
         return where, record
     if not new:
         for where, record in reversed(runs()):
-            if record.get("request") == request and not finished(where, record) and lock(where, stack):
+            if _as_now(record, chosen).get("request") == request and not finished(where, record) and lock(where, stack):
                 return where, record
     return RUNS / chosen.name, None
+
+
+def _as_now(record: dict[str, Any], chosen: recipe.Card) -> dict[str, Any]:
+    """A record with the arguments that its recipe has got since then, at their defaults."""
+    request = record.get("request")
+    if not request or request["recipe"] != chosen.name:
+        return record
+    usual = {flag.name: flag.default for flag in chosen.flags}
+    return record | {"request": request | {"arguments": usual | request["arguments"]}}
 
 
 def refuse_difference(record: dict[str, Any], request: dict[str, Any], where: Path, *, lengthens: bool) -> None:

@@ -241,6 +241,7 @@ class Live:
         self.vector: Vector | None = None
         self.step = start - 1  # whose rollout was played last, if there is an open environment
         self.samples: Any = None
+        self.length = 0  # of the newest rollout
         self.served: dict[str, int] = {}
 
     def batch(self, n: int, rng: Rng) -> Any:
@@ -249,17 +250,20 @@ class Live:
         Every epoch goes through the steps of each environment in an order of its own, which is a function of (seed, step,
         epoch, number of the environment): so every minibatch has as many steps of each, whatever the number of processes.
 
+        Where the objective remembers, earlier rollouts lie behind the newest, and an epoch has as many more minibatches.
+
         Returns:
             what `objective.prepare` made of it, each part (n / minibatches, ...).
         """
         if self.samples is None or rng.step != self.step:
-            self.samples = self.objective.prepare(self.rollout(n, rng), rng)
+            rollout = self.rollout(n, rng)
+            self.length, self.samples = len(rollout.did_TE), self.objective.prepare(rollout, rng)
             self.served = {}
         player = rng.stream.partition(".")[0]
         turn = self.served[player] = self.served.get(player, -1) + 1
-        epoch, part = divmod(turn, self.play.minibatches)
+        size = self.length // self.play.minibatches
+        epoch, part = divmod(turn, len(self.samples[0]) // size)
         order_TE = self.order(rng, player, epoch)
-        size = len(order_TE) // self.play.minibatches
         return taken(self.samples, order_TE[part * size : (part + 1) * size])
 
     def order(self, rng: Rng, player: str, epoch: int) -> torch.Tensor:

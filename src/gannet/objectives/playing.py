@@ -274,10 +274,20 @@ class Playing:
     @torch.no_grad()
     def worth(self, rollout: Rollout, rng: Rng) -> torch.Tensor:
         """Rewards as the agent learns from them (T, E), after the unit has taken notice of these."""
+        if self.rewards == "running":
+            self._weigh(rollout, rng)
+        return self.scaled(rollout.reward_TE)
+
+    def scaled(self, reward_TE: torch.Tensor) -> torch.Tensor:
+        """Rewards of the environment as the agent learns from them, in the unit of now."""
         if self.rewards == "sign":
-            return rollout.reward_TE.sign()
+            return reward_TE.sign()
         if self.rewards == "plain":
-            return rollout.reward_TE
+            return reward_TE
+        return (reward_TE / self.unit().cpu()).clamp(-LARGEST, LARGEST)
+
+    def _weigh(self, rollout: Rollout, rng: Rng) -> None:
+        """Take notice of how large rewards are."""
         reward_TE = gathered(rollout.reward_TE, rng).double()
         ended_TE = gathered((rollout.terminated_TE | rollout.truncated_TE).to(torch.uint8), rng).bool()
         counts_TE = gathered(rollout.counts_TE.to(torch.uint8), rng).bool()
@@ -289,7 +299,6 @@ class Playing:
         some_N = torch.stack(sums)[counts_TE]
         if len(some_N):
             self.net.reward.add(torch.tensor(float(len(some_N))), some_N.mean(), some_N.var(unbiased=False))
-        return (rollout.reward_TE / self.unit().cpu()).clamp(-LARGEST, LARGEST)
 
     @torch.no_grad()
     def notice(self, rollout: Rollout, rng: Rng) -> None:

@@ -74,7 +74,8 @@ def fitting(case: Case, share: float = 0.5, least: int = 8) -> int:
 @check(fast=True)
 def memory(case: Case) -> Finding:
     """A step at the recipe's batch fits into the memory that is free: measured at two small batches and drawn out."""
-    need, free = needed(case)(case.made.batch), free_memory(case)
+    kept = sum(tensor.nbytes for tensor in case.objective.state().values())  # an agent may remember gigabytes
+    need, free = needed(case)(case.made.batch) + 4 * kept, free_memory(case)  # itself, and copies where it is written
     words = f"about {need / 1e6:,.0f} MB of {free / 1e6:,.0f} MB free"
     return found(need < 0.9 * free, words, "below 90%", "a batch or a net too large for this machine")
 
@@ -101,7 +102,7 @@ def disk(case: Case) -> Finding:
     """What the run will write fits on the disk: a full one stops a run at its first checkpoint."""
     weights = sum(p.nbytes for player in case.objective.players.values() for p in player.net.parameters())
     kept = sum(tensor.nbytes for tensor in case.objective.state().values())
-    need = 3 * (3 * weights + kept) + 3 * weights + 60_000_000  # two checkpoints and one on its way, models, pictures
+    need = 4 * (3 * weights + kept) + 3 * weights + 60_000_000  # three checkpoints and one on its way, models, pictures
     place = next(folder for folder in [case.folder, *case.folder.absolute().parents] if folder.exists())
     free = shutil.disk_usage(place).free
     words = f"about {need / 1e6:,.0f} MB of {free / 1e6:,.0f} MB free"

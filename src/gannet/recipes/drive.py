@@ -1,15 +1,16 @@
-"""Drive: an agent learns a road, from what is told of the cars around it or from pixels, by proximal policy optimisation.
+"""Drive: an agent learns a road, from what is told of the cars around it or from pixels, by Q-learning or policy optimisation.
 
 Arm: play
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 from gannet.data import play as played
 from gannet.data.driving import options
 from gannet.evaluation.driving import Driving
 from gannet.nets.agents import Agent
 from gannet.objectives.ppo import PPO
+from gannet.objectives.pqn import PQN, REPLAY
 from gannet.recipe import Recipe, one_cycle
 
 
@@ -18,6 +19,7 @@ def drive(
     data: Literal["highway", "merge", "roundabout", "intersection", "racetrack", "car-racing"] = "highway",
     eyes: Literal["vector", "pixels"] = "vector",
     net: Literal["auto", "dense", "small", "nature", "impala"] = "auto",
+    method: Literal["auto", "ppo", "replay"] = "auto",
     rate: float = 5e-4,
     discount: float | None = None,
     entropy: float = 0.01,
@@ -32,9 +34,11 @@ def drive(
         data: the road: five of highway-env's, or Gymnasium's CarRacing, which has pixels alone
         eyes: positions and speeds of the cars around it (on the racetrack a grid), or four grey frames
         net: dense for vectors, small, nature or impala for pixels; auto is dense or small
+        method: ppo, or replay, a Q-network that learns again from what it remembers; auto is replay where roads have a choice
+            among actions and simulators are slow: all but racetrack and car-racing
         rate: peak learning rate
         discount: what a reward is worth a decision later; without, 0.9, where frames are many (car-racing) 0.99
-        entropy: weight of the policy's entropy, which keeps it trying
+        entropy: of ppo: weight of the policy's entropy, which keeps it trying
         environments: that are driven in side by side
         workers: each environment in a process of its own
         seed: of everything that is random
@@ -42,11 +46,13 @@ def drive(
     width, steps, examples = {"tiny": (32, 16, 512), "small": (128, 32, 20_480), "base": (256, 64, 500_000)}[size]
     many = data in ("racetrack", "car-racing")
     words = {"environments": environments, "steps": steps * (4 if many and size != "tiny" else 1), "workers": workers}
-    train = played.load("gannet.data.roads:Road", options=options(data, eyes), epochs=8, minibatches=4, **words)
+    replay = method == "replay" or (method == "auto" and not many)
+    again = {"epochs": 2, "minibatches": 2} if replay else {"epochs": 8, "minibatches": 4}
+    train = played.load("gannet.data.roads:Road", options=options(data, eyes), **again, **words)
     encoder = ("small" if train.bytes else "dense") if net == "auto" else net
-    made = Agent(train.seen, train.actions, train.box, encoder, width if encoder == "dense" else None)
-    numbers = {"rate": rate, "discount": discount or (0.99 if data == "car-racing" else 0.9)}
-    objective = PPO(made, train, entropy=entropy, **numbers)
+    made = Agent(train.seen, train.actions, train.box, encoder, width if encoder == "dense" else None, norm=replay)
+    numbers: dict[str, Any] = {"rate": rate, "discount": discount or (0.99 if data == "car-racing" else 0.9)}
+    objective = PQN(made, train, **REPLAY | numbers) if replay else PPO(made, train, entropy=entropy, **numbers)
     rest = {"seed": seed, "schedule": one_cycle, "show": 0, "evaluation": Driving(data, eyes)}
     batch = train.environments * train.steps
     return Recipe(train, objective, batch=batch, examples=examples * (5 if many and size != "tiny" else 1), **rest)
