@@ -14,6 +14,8 @@ from gannet.errors import Wrong
 STANDING = 1.0  # m/s; whoever is slower stands
 GREY = (0.2989, 0.5870, 0.1140)  # of red, green and blue: ITU-R BT.601, as highway-env's own pages have it
 
+RACING = ("idle", "right", "left", "gas", "brake")  # what CarRacing's five actions do
+
 #: highway-env's intersection writes its traffic's manners into the class that the traffic of every other scenario has too, so
 #: that whoever plays it first changes the others. Here each scenario has its own: as it is shipped, and in the intersection.
 SHIPPED = {"DISTANCE_WANTED": 10.0, "COMFORT_ACC_MAX": 3.0, "COMFORT_ACC_MIN": -5.0}

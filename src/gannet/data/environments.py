@@ -465,8 +465,8 @@ def _meanings(vector: Vector) -> list[str]:
     """What actions are called, where an environment says it."""
     if hasattr(vector.env, "ale"):
         return [str(action).rpartition(".")[2] for action in vector.env.ale.get_action_set()]
-    bare = vector.env.envs[0].unwrapped
-    if hasattr(bare, "get_action_meanings"):
-        return list(map(str, bare.get_action_meanings()))
-    named = getattr(getattr(bare, "action_type", None), "actions", None)  # of highway-env
+    one = vector.env.envs[0]
+    if one.has_wrapper_attr("get_action_meanings"):
+        return list(map(str, one.get_wrapper_attr("get_action_meanings")()))
+    named = getattr(getattr(one.unwrapped, "action_type", None), "actions", None)  # of highway-env
     return [str(named[key]) for key in sorted(named)] if isinstance(named, dict) and vector.actions is not None else []

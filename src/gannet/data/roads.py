@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from gannet.data.driving import STANDING, Episode, find, options
+from gannet.data.driving import RACING, STANDING, Episode, find, options
 from gannet.data.environments import registered
 from gannet.errors import Wrong
 
@@ -317,6 +317,10 @@ class CarPicture(Prepared):
         super().__init__(environment)
         self.observation_space = gymnasium.spaces.Box(0, 255, (stack, 84, 84), np.uint8)
         self.stack_CHW = np.zeros((stack, 84, 84), np.uint8)
+
+    def get_action_meanings(self) -> list[str]:
+        """What the actions are called."""
+        return list(RACING)
 
     def prepare(self, seen: np.ndarray, first: bool) -> np.ndarray:
         grey_HW = grey(seen[:84, 6:90])

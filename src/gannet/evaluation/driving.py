@@ -114,7 +114,7 @@ def baselines(name: str) -> list[Driver]:
         steers = {"left": -1.0, "idle": 0.0, "right": 1.0}
         always: list[Driver] = [Constant(key, np.full(1, value, np.float32)) for key, value in steers.items()]
     elif name == "car-racing":
-        always = [Constant(key, i) for i, key in enumerate(("idle", "right", "left", "gas", "brake"))]
+        always = [Constant(key, i) for i, key in enumerate(driving.RACING)]
     else:
         from highway_env.envs.common.action import DiscreteMetaAction
 
