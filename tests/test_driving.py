@@ -306,7 +306,7 @@ def test_who_learns_from_memory() -> None:
     remembering = built(data="merge")
     assert remembering.play.meanings == ["LANE_LEFT", "IDLE", "LANE_RIGHT", "FASTER", "SLOWER"]
     assert built(data="car-racing", eyes="pixels").play.meanings == ["idle", "right", "left", "gas", "brake"]
-    assert remembering.memory.rollouts * 2 * 16 == 15_360 and isinstance(built(data="merge", method="ppo"), PPO)
+    assert remembering.memory.rollouts == 512 // (2 * 16) and isinstance(built(data="merge", method="ppo"), PPO)
     assert isinstance(built(data="racetrack"), PPO) and not hasattr(built(data="racetrack"), "memory")
 
 

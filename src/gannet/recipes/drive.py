@@ -52,7 +52,8 @@ def drive(
     encoder = ("small" if train.bytes else "dense") if net == "auto" else net
     made = Agent(train.seen, train.actions, train.box, encoder, width if encoder == "dense" else None, norm=replay)
     numbers: dict[str, Any] = {"rate": rate, "discount": discount or (0.99 if data == "car-racing" else 0.9)}
-    objective = PQN(made, train, **REPLAY | numbers) if replay else PPO(made, train, entropy=entropy, **numbers)
+    memory = REPLAY | {"remember": min(REPLAY["remember"], examples)}
+    objective = PQN(made, train, **memory | numbers) if replay else PPO(made, train, entropy=entropy, **numbers)
     rest = {"seed": seed, "schedule": one_cycle, "show": 0, "evaluation": Driving(data, eyes)}
     batch = train.environments * train.steps
     return Recipe(train, objective, batch=batch, examples=examples * (5 if many and size != "tiny" else 1), **rest)
