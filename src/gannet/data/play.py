@@ -410,6 +410,8 @@ def gathered(part_TE: torch.Tensor, rng: Rng) -> torch.Tensor:
         return part_TE
     import torch.distributed as dist
 
+    if part_TE.dtype == torch.bool:  # which not every backend sends
+        return gathered(part_TE.to(torch.uint8), rng).bool()
     device = torch.device("cuda", torch.cuda.current_device()) if dist.get_backend() == "nccl" else part_TE.device
     mine = part_TE.to(device).contiguous()
     parts = [torch.empty_like(mine) for _ in range(rng.world)]

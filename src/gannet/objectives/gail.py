@@ -33,10 +33,9 @@ from gannet.data.episodes import Imitated
 from gannet.data.play import Rollout
 from gannet.objectives import Loss, Player, ppo
 from gannet.objectives.gan import nonsaturating, zero_centred
-from gannet.objectives.playing import added
+from gannet.objectives.playing import ROWS, added
 from gannet.rng import Rng
 
-ROWS = 1024  # observations that the critic judges at once
 Form = Literal["logit", "positive", "negative"]
 
 

@@ -51,10 +51,8 @@ class Memory:
     def add(self, rollout: Rollout, rng: Rng) -> None:
         """Remember a rollout, in the place of the oldest."""
         slot = int(self.parts["count"]) % self.rollouts
-        for name in ("seen", "did", "reward"):
+        for name in ("seen", "did", "reward", *ENDS):
             self.parts[name][slot] = gathered(getattr(rollout, f"{name}_TE"), rng)
-        for name in ENDS:  # not every backend sends bools
-            self.parts[name][slot] = gathered(getattr(rollout, f"{name}_TE").to(torch.uint8), rng).bool()
         self.parts["count"] += 1
 
     def recall(self, rng: Rng) -> list[Rollout]:

@@ -20,6 +20,7 @@ from gannet.rng import Rng
 
 LATELY = 100  # episodes behind the return and the length that are shown while training
 LOOKS = 8  # frames of each environment and rollout that tell what frames are like: next to each other they differ little
+ROWS = 1024  # observations that are judged at once, where there are many
 LARGEST = 10.0  # scaled rewards are cut at it
 Rewards = Literal["running", "sign", "plain"]
 
@@ -289,8 +290,8 @@ class Playing:
     def _weigh(self, rollout: Rollout, rng: Rng) -> None:
         """Take notice of how large rewards are."""
         reward_TE = gathered(rollout.reward_TE, rng).double()
-        ended_TE = gathered((rollout.terminated_TE | rollout.truncated_TE).to(torch.uint8), rng).bool()
-        counts_TE = gathered(rollout.counts_TE.to(torch.uint8), rng).bool()
+        ended_TE = gathered(rollout.terminated_TE | rollout.truncated_TE, rng)
+        counts_TE = gathered(rollout.counts_TE, rng)
         sums = []
         for reward_E, ended_E in zip(reward_TE, ended_TE, strict=True):
             self.discounted_E.mul_(self.discount).add_(reward_E)
@@ -378,4 +379,4 @@ def normal(values_N: torch.Tensor, counts_N: torch.Tensor, rng: Rng) -> torch.Te
     return (values_N - mean) / (deviation + 1e-8)
 
 
-__all__ = ["Choice", "Decision", "Gaussian", "Playing", "Rewards", "adam", "added", "advantages", "normal"]
+__all__ = ["ROWS", "Choice", "Decision", "Gaussian", "Playing", "Rewards", "adam", "added", "advantages", "normal"]

@@ -28,16 +28,14 @@ from gannet.data.play import Play, Rollout
 from gannet.errors import Wrong
 from gannet.objectives import Loss
 from gannet.objectives.memory import Memory
-from gannet.objectives.playing import Choice, Decision, Playing, added
+from gannet.objectives.playing import ROWS, Choice, Decision, Playing, added
 from gannet.rng import Rng
 
 #: Numbers for games seen in pixels, as others train them (not measured here), and for vectors (CartPole, docs/imitate.md).
 PIXELS: dict[str, Any] = {"rate": 2.5e-4, "last": 0.01, "exploration": 0.1, "trace": 0.65}
 VECTORS: dict[str, Any] = {"rate": 1e-3, "last": 0.1, "exploration": 0.3, "trace": 0.95}
-#: And for slow simulators, where a step is learnt from again and again (measured on CartPole and the highway, docs/drive.md).
+#: And for slow simulators, where a step is learnt from again and again (measured on roads, docs/drive.md).
 REPLAY: dict[str, Any] = {"rate": 5e-4, "last": 0.05, "exploration": 0.1, "trace": 0.3, "remember": 15_360, "recall": 16}
-
-ROWS = 1024  # observations that are judged at once
 
 
 class Samples(NamedTuple):

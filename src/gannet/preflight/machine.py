@@ -74,7 +74,8 @@ def fitting(case: Case, share: float = 0.5, least: int = 8) -> int:
 @check(fast=True)
 def memory(case: Case) -> Finding:
     """A step at the recipe's batch fits into the memory that is free: measured at two small batches and drawn out."""
-    kept = sum(tensor.nbytes for tensor in case.objective.state().values())  # an agent may remember gigabytes
+    here = [tensor for tensor in case.objective.state().values() if tensor.device.type == case.engine.device.type]
+    kept = sum(tensor.nbytes for tensor in here)  # an agent may remember gigabytes
     need, free = needed(case)(case.made.batch) + 4 * kept, free_memory(case)  # itself, and copies where it is written
     words = f"about {need / 1e6:,.0f} MB of {free / 1e6:,.0f} MB free"
     return found(need < 0.9 * free, words, "below 90%", "a batch or a net too large for this machine")
