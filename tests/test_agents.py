@@ -18,7 +18,7 @@ from gannet.nets.agents import TINY, Agent, Eye, laid, spread
 from gannet.rng import Rng
 
 ATARI = (4, 84, 84)
-ENCODERS = [("dense", (17,)), ("small", ATARI), ("nature", ATARI), ("impala", ATARI)]
+ENCODERS = [("dense", (17,)), ("shallow", ATARI), ("small", ATARI), ("nature", ATARI), ("impala", ATARI)]
 
 
 def frames(n: int, *shape: int) -> torch.Tensor:
@@ -139,7 +139,7 @@ def balls(n: int = 32) -> torch.Tensor:
     return x
 
 
-@pytest.mark.parametrize("encoder", ["small", "nature", "impala"])
+@pytest.mark.parametrize("encoder", ["shallow", "small", "nature", "impala"])
 def test_frames_are_seen_less_the_mean_frame_over_the_deviation_of_all_places(encoder: Any) -> None:
     net, x = stirred(Agent(ATARI, 6, encoder=encoder, width=128)), balls()
     packed_NK = net.packed(x).double() / 255
@@ -153,7 +153,7 @@ def test_frames_are_seen_less_the_mean_frame_over_the_deviation_of_all_places(en
             torch.testing.assert_close(mine, naive, atol=2e-4, rtol=1e-3)
 
 
-@pytest.mark.parametrize("encoder", ["small", "nature", "impala"])
+@pytest.mark.parametrize("encoder", ["shallow", "small", "nature", "impala"])
 def test_a_mean_frame_behind_it_two_pixels_are_not_lost_in_the_ground(encoder: Any) -> None:
     """How far apart frames are that differ by a ball and a bat, over how large the numbers are that are the same in all."""
     torch.manual_seed(0)
@@ -169,7 +169,7 @@ def test_a_mean_frame_behind_it_two_pixels_are_not_lost_in_the_ground(encoder: A
     assert told_apart() > 5 * before
 
 
-@pytest.mark.parametrize("encoder", ["small", "nature", "impala"])
+@pytest.mark.parametrize("encoder", ["shallow", "small", "nature", "impala"])
 def test_the_trunk_learns_from_the_first_step_on(encoder: Any) -> None:
     """A gradient below Adam's ε moves next to nothing: with a value's layer as small as the policy's it was a third of it."""
     torch.manual_seed(0)
@@ -206,7 +206,8 @@ def test_with_norm_every_rectifier_is_given_normalised_numbers(
         stirred(block.last)
     given.clear()
     net(looked(4, seen))
-    assert len(given) == {"dense": 2 * 5, "small": 1 + 2 * 2 + 2, "nature": 4, "impala": 3 * 2 * 2 + 2}[encoder]
+    many = {"dense": 2 * 5, "shallow": 1 + 2 + 1, "small": 1 + 2 * 2 + 2, "nature": 4, "impala": 3 * 2 * 2 + 2}
+    assert len(given) == many[encoder]
     for x in given:
         x = x[x.std(1) > 0.5]  # where the second layer of a branch is still to come to life there is nothing to normalise
         assert x.mean(1).abs().max() < 1e-4 and (x.std(1) - 1).abs().max() < 0.05
@@ -226,7 +227,7 @@ def test_all_that_is_seen_and_all_weights_count(encoder: Any, seen: tuple[int, .
     torch.testing.assert_close(net(x[:1])[1], value_N[:1])  # no example sees another
 
 
-@pytest.mark.parametrize("encoder", ["small", "nature", "impala"])
+@pytest.mark.parametrize("encoder", ["shallow", "small", "nature", "impala"])
 def test_what_is_packed_once_says_the_same(encoder: Any) -> None:
     net, x = stirred(Agent(ATARI, 6, encoder=encoder, width=128)), frames(3, *ATARI)
     packed = net.packed(x)

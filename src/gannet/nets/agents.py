@@ -1,9 +1,10 @@
 """Nets that play: an encoder of what is seen, and two heads on it, a policy and a value.
 
-Four encoders. `dense` is a residual net for vectors; `nature` the convolutional net of Mnih et al. 2015 (Nature 518, Methods:
+Five encoders. `dense` is a residual net for vectors; `nature` the convolutional net of Mnih et al. 2015 (Nature 518, Methods:
 32 8×8/4, 64 4×4/2, 64 3×3, 512 units); `impala` the residual one of Espeholt et al. 2018 (arXiv 1802.01561, figure 3, the
-large one); `small` is a residual net that two cores can feed: it looks at places four pixels apart, as `nature` does, and is
-residual below.
+large one). Two are for two cores, and look at places four pixels apart, as `nature` does: `small` is residual convolutions
+below, and `shallow` hands every place to a dense layer and is residual behind it. Each halving blurs where things are, which is
+most of what a ball game asks (bench/eyes.py, docs/log.md).
 
 Frames come as bytes and are turned into numbers once: where a net strides, squares of stride × stride pixels are first laid
 behind one another (space to depth), as bytes, so that the convolution reads whole rows of 16 C numbers instead of strips of C.
@@ -29,10 +30,11 @@ from gannet.errors import Wrong
 from gannet.nets.residual import SLOPE, Block, Resize, Trunk, convolution
 from gannet.nets.scales import Moments
 
-Encoder = Literal["dense", "small", "nature", "impala"]
+Encoder = Literal["dense", "shallow", "small", "nature", "impala"]
 Norm = Callable[[int], nn.Module]
 Layer = TypeVar("Layer", nn.Linear, nn.Conv2d)
-WIDTHS: dict[str, int] = {"dense": 64, "small": 128, "nature": 512, "impala": 256}  # those of nature and impala as published
+WIDTHS = {"dense": 64, "shallow": 128, "small": 128, "nature": 512, "impala": 256}  # those of nature and impala as published
+CHANNELS = {"shallow": 8}  # units of the dense layer for each channel of the first convolution; else sixteen
 WORDS = {2: torch.int16, 4: torch.int32}  # as many bytes as an integer has
 LEVEL = 1 / 255  # a grey level: what the deviation of frames is taken for at least
 TINY = 0.01  # gain of a policy's layer: the first policy is nearly uniform
@@ -156,6 +158,11 @@ def nature(eye: Eye, channels: int, norm: Norm | None) -> list[nn.Module]:
     return [eye, *begin, second, *then[0], third, *then[1], nn.Flatten()]
 
 
+def shallow(eye: Eye, channels: int, norm: Norm | None) -> list[nn.Module]:
+    """Ours: a first look alone. What is seen, and where, is left to the layers behind it."""
+    return [eye, *rectified(channels, norm, SLOPE), nn.Flatten()]
+
+
 def small(eye: Eye, channels: int, norm: Norm | None) -> list[nn.Module]:
     """Ours: a first look, then residual blocks, each at half the size of the one before, down to at most 5 × 5 places."""
     layers: list[nn.Module] = [eye, *rectified(channels, norm, SLOPE)]
@@ -186,8 +193,8 @@ class Agent(nn.Module):
         actions: to choose from, or None
         box: numbers of a continuous action, or None; `log_deviation` (A,) is learnt beside the net
         encoder: of what is seen
-        width: units of the dense layer; convolutions begin with a sixteenth of it, at least 8. Without, 64 for vectors, and
-            512 for nature and 256 for impala, as published, 128 for small
+        width: units of the dense layer; convolutions begin with a sixteenth of it (shallow: an eighth), at least 8. Without,
+            64 for vectors, and 512 for nature and 256 for impala, as published, 128 for shallow and small
         norm: normalise after every hidden layer, as Q-learning without a target network wants it (Gallici et al. 2024,
             arXiv 2407.04811)
         value_gain: of the value's layer. An agent wants 1: what its trunk learns from at first comes through the value alone,
@@ -232,18 +239,21 @@ class Agent(nn.Module):
         if len(self.seen) != 3:
             raise Wrong(f"{encoder} sees frames, and these are vectors", got=self.seen, try_="dense", usage=True)
         channels, height, wide = self.seen
-        side, least = min(height, wide), {"nature": 36, "impala": 8, "small": 6}[encoder]
+        side, least = min(height, wide), {"nature": 36, "impala": 8}.get(encoder, 6)
         if side < least:
             what = f"frames of less than {least} pixels are too small for {encoder}"
-            raise Wrong(what, got=f"{height}×{wide}", try_="dense" if encoder == "small" else "small, or dense", usage=True)
-        stride = {"nature": 4, "impala": 1, "small": 4 if side >= 32 else 2 if side >= 16 else 1}[encoder]
-        begin = max(8, width // 16)
+            raise Wrong(what, got=f"{height}×{wide}", try_="dense" if least == 6 else "small, or dense", usage=True)
+        ours = encoder in ("shallow", "small")
+        stride = {"nature": 4, "impala": 1}.get(encoder, 4 if side >= 32 else 2 if side >= 16 else 1)
+        begin = max(8, width // CHANNELS.get(encoder, 16))
         self.stride, eye = stride, Eye((channels, height, wide), begin, stride)
-        convolved = nn.Sequential(*{"nature": nature, "small": small, "impala": impala}[encoder](eye, begin, norm))
+        kinds = {"shallow": shallow, "small": small, "nature": nature, "impala": impala}
+        convolved = nn.Sequential(*kinds[encoder](eye, begin, norm))
         with torch.no_grad():
             size = convolved(torch.zeros(1, math.prod(eye.shape))).shape[1]
-        last = rectified(width, norm, SLOPE if encoder == "small" else 0)
-        return nn.Sequential(*convolved, orthogonal(nn.Linear(size, width)), *last)
+        last = rectified(width, norm, SLOPE if ours else 0)
+        behind = [Trunk([width], dims=0, norm=norm)] if encoder == "shallow" else []
+        return nn.Sequential(*convolved, orthogonal(nn.Linear(size, width)), *behind, *last)
 
     @property
     def moments(self) -> Moments | None:

@@ -208,11 +208,6 @@ class Playing:
             return Choice(policy_NA.float())
         return Gaussian(policy_NA.float(), net.net.log_deviation)  # type: ignore[union-attr, arg-type]
 
-    @staticmethod
-    def laid(x: torch.Tensor) -> torch.Tensor:
-        """Pictures channels last: faster, and a net that was loaded gives what the trained one did, to the last bit."""
-        return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
-
     def packed(self, seen_TE: torch.Tensor) -> torch.Tensor:
         """Observations (T, E, ...) as the net reads them, where it says how: once, for all the epochs that look at them."""
         pack = getattr(self.net.net, "packed", None)
@@ -225,7 +220,7 @@ class Playing:
     def _seeing(self, x: torch.Tensor) -> tuple[torch.Tensor, Any]:
         """Observations on the net's device, and the precision that it computes in."""
         device = next(self.net.parameters()).device
-        return self.laid(x.to(device)), torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
+        return x.to(device), torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
 
     @torch.no_grad()
     def act(self, seen_E: torch.Tensor, rng: Rng, greedy: bool = False) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:

@@ -18,7 +18,7 @@ def drive(
     size: Literal["tiny", "small", "base"] = "small",
     data: Literal["highway", "merge", "roundabout", "intersection", "racetrack", "car-racing"] = "highway",
     eyes: Literal["vector", "pixels"] = "vector",
-    net: Literal["auto", "dense", "small", "nature", "impala"] = "auto",
+    net: Literal["auto", "dense", "shallow", "small", "nature", "impala"] = "auto",
     method: Literal["auto", "ppo", "replay"] = "auto",
     rate: float = 5e-4,
     discount: float | None = None,
@@ -33,7 +33,7 @@ def drive(
         size: tiny for tests, small for two CPU cores, base for longer (unverified)
         data: the road: five of highway-env's, or Gymnasium's CarRacing, which has pixels alone
         eyes: positions and speeds of the cars around it (on the racetrack a grid), or four grey frames
-        net: dense for vectors, small, nature or impala for pixels; auto is dense or small
+        net: dense for vectors, shallow, small, nature or impala for pixels; auto is dense or small
         method: ppo, or replay, a Q-network that learns again from what it remembers; auto is replay where roads have a choice
             among actions and simulators are slow: all but racetrack and car-racing
         rate: peak learning rate

@@ -17,7 +17,7 @@ def play(
     size: Literal["tiny", "small", "base"] = "small",
     data: str = "CartPole-v1",
     method: Literal["ppo", "pqn", "replay"] = "ppo",
-    net: Literal["auto", "dense", "small", "nature", "impala"] = "auto",
+    net: Literal["auto", "dense", "shallow", "small", "nature", "impala"] = "auto",
     rate: float | None = None,
     discount: float = 0.99,
     entropy: float = 0.01,
@@ -33,7 +33,7 @@ def play(
         data: an environment's id (CartPole-v1, ALE/Pong-v5, highway-fast-v0), or package.module:EnvClass of your own
         method: ppo; or, for a choice among actions, pqn, a Q-network without replay and target, which explores by itself, and
             replay, one that remembers and learns again, for slow environments
-        net: dense for vectors, small, nature or impala for pixels; auto is dense or small
+        net: dense for vectors, shallow, small, nature or impala for pixels; auto is dense or small
         rate: peak learning rate; without, 2.5e-3 for vectors and 5e-4 for pixels, of pqn 1e-3 and 2.5e-4, of replay 5e-4
         discount: what a reward is worth a step later
         entropy: of ppo: weight of the policy's entropy, which keeps it trying
