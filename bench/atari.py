@@ -28,9 +28,10 @@ from typing import Any
 GAMES, STEPS, EPOCHS, MINIBATCHES = 8, 128, 4, 4
 OURS = {
     "gannet nature": {"encoder": "nature", "environments": GAMES, "epochs": EPOCHS, "minibatches": MINIBATCHES},
+    "gannet shallow": {"encoder": "shallow", "environments": GAMES, "epochs": EPOCHS, "minibatches": MINIBATCHES},
     "gannet small": {"encoder": "small", "environments": GAMES, "epochs": EPOCHS, "minibatches": MINIBATCHES},
     "gannet impala": {"encoder": "impala", "environments": GAMES, "epochs": EPOCHS, "minibatches": MINIBATCHES},
-    "gannet recipe": {"encoder": "small", "width": 256, "environments": 16, "epochs": 2, "minibatches": 8},
+    "gannet recipe": {"encoder": "shallow", "environments": 16, "epochs": 2, "minibatches": 8},
 }
 RIVAL = "sb3 nature"
 NEEDS = "stable-baselines3, ale-py, psutil and opencv-python-headless"
@@ -53,9 +54,9 @@ def ours(name: str) -> tuple[Callable[[int], None], int]:
     from gannet.training.engine import Engine
 
     words: dict[str, Any] = dict(OURS[name])
-    encoder, width = words.pop("encoder"), words.pop("width", None)
+    encoder = words.pop("encoder")
     pong = play.load("ALE/Pong-v5", steps=STEPS, **words)
-    net = Agent(pong.seen, pong.actions, encoder=encoder, width=width)
+    net = Agent(pong.seen, pong.actions, encoder=encoder)
     objective, engine = PPO(net, pong, rewards="sign", clip=0.1), Engine(cpu=True)
     engine.prepare(objective)
     live, batch, at = pong.played_by(objective, 0), pong.environments * STEPS, 0

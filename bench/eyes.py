@@ -3,10 +3,10 @@
     python bench/eyes.py RUN --encoders shallow small nature          (about five minutes on one core)
 
 Learning a game from its rewards is so noisy that two seeds of one net differ by more than two nets do; copying is not. RUN, an
-agent that sees frames, plays with the chances of its policy, and every encoder learns from the same pictures in the same order
-to give the same chances: Kullback-Leibler divergence in nats and share of equal likeliest actions, on games that none has
-learnt from. Processor seconds are those of learning alone, on one thread. The widths are the encoders' own, or as said behind
-a colon (small:256).
+agent that sees frames, chooses among actions and was trained by PPO, plays with the chances of its policy, and every encoder
+learns from the same pictures in the same order to give the same chances: Kullback-Leibler divergence in nats and share of equal
+likeliest actions, on games that none has learnt from. Processor seconds are those of learning alone, on one thread. The widths
+are the encoders' own, or as said behind a colon (small:256). It takes some 4 GB.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ import argparse
 import time
 
 import torch
-import torch.nn.functional as F
 
 from gannet import run
+from gannet.errors import Wrong
 from gannet.nets.agents import Agent
+from gannet.objectives.ppo import PPO
 from gannet.rng import Rng
 
 BATCH, RATE, NORM = 256, 1e-3, 0.5
@@ -42,9 +43,9 @@ def played(objective, steps: int) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.stack(rows), torch.stack(chances)
 
 
-def divergence(told_NA: torch.Tensor, net: torch.nn.Module, x_NK: torch.Tensor) -> torch.Tensor:
+def divergence(told_NA: torch.Tensor, logits_NA: torch.Tensor) -> torch.Tensor:
     """Of a net's chances from those that were told (N,)."""
-    return (told_NA.exp() * (told_NA - net(x_NK)[0].log_softmax(1))).sum(1)
+    return (told_NA.exp() * (told_NA - logits_NA.log_softmax(1))).sum(1)
 
 
 def copied(net: Agent, seen_TE: torch.Tensor, told_TE: torch.Tensor, pictures: int) -> dict[str, float]:
@@ -63,7 +64,7 @@ def copied(net: Agent, seen_TE: torch.Tensor, told_TE: torch.Tensor, pictures: i
             began = time.process_time()
             for group in optimizer.param_groups:
                 group["lr"] = RATE * (1 - done / pictures)
-            divergence(told_N[which], net, x_NK[which]).mean().backward()
+            divergence(told_N[which], net(x_NK[which])[0]).mean().backward()
             torch.nn.utils.clip_grad_norm_(net.parameters(), NORM)
             optimizer.step()
             optimizer.zero_grad()
@@ -72,7 +73,8 @@ def copied(net: Agent, seen_TE: torch.Tensor, told_TE: torch.Tensor, pictures: i
     with torch.no_grad():
         parts = []
         for x_N, likely_N in zip(rows_N.split(1_000), told_N.split(1_000), strict=True):
-            parts.append((divergence(likely_N, net, x_N), net(x_N)[0].argmax(1) == likely_N.argmax(1)))
+            logits_NA = net(x_N)[0]
+            parts.append((divergence(likely_N, logits_NA), logits_NA.argmax(1) == likely_N.argmax(1)))
     far_N, same_N = (torch.cat(part).float() for part in zip(*parts, strict=True))
     return {"kl": float(far_N.mean()), "same": float(same_N.mean()), "seconds": spent}
 
@@ -86,9 +88,11 @@ def main() -> None:
     told = flags.parse_args()
     torch.set_num_threads(1)
     objective = run.load(told.run).objective
+    if not (isinstance(objective, PPO) and objective.play.bytes and objective.play.actions):
+        raise Wrong("only an agent that sees frames and was trained by PPO can be copied here", got=told.run)
     seen_TE, chance_TE = played(objective, told.steps)
-    mean_A = chance_TE[:, HELD_OUT:].exp().flatten(0, 1).mean(0)
-    floor = F.kl_div(mean_A.log(), chance_TE[:, :HELD_OUT].flatten(0, 1), log_target=True, reduction="batchmean")
+    mean_A, told_NA = chance_TE[:, HELD_OUT:].exp().flatten(0, 1).mean(0), chance_TE[:, :HELD_OUT].flatten(0, 1)
+    floor = (told_NA.exp() * (told_NA - mean_A.log())).sum(1).mean()
     print(f"always the mean chances: {float(floor):.4f} nats")
     for name in told.encoders:
         encoder, _, width = name.partition(":")

@@ -98,18 +98,28 @@ def test_impala_is_as_published() -> None:
 
 def test_small_is_residual_and_cheaper_than_nature() -> None:
     costs = {}
-    for encoder in ("small", "nature"):
+    for encoder in ("shallow", "small", "nature"):
         net = Agent(ATARI, 6, encoder=encoder)
         with FlopCounterMode(display=False) as counted:
             sum(part.sum() for part in net(frames(2, *ATARI))).backward()
         costs[encoder] = counted.get_total_flops()
-    assert costs["small"] < 0.4 * costs["nature"]
+    assert max(costs["shallow"], costs["small"]) < 0.4 * costs["nature"]
     net = Agent(ATARI, 6, encoder="small")
     blocks = [m for m in net.modules() if isinstance(m, residual.Block)]
     assert [block.last.weight.shape[0] for block in blocks] == [16, 32]
     before = net(frames(2, *ATARI))[1]
     stirred(blocks[1].last)
     assert not torch.equal(net(frames(2, *ATARI))[1], before)
+
+
+def test_shallow_hands_every_place_to_a_dense_layer() -> None:
+    net = stirred(Agent(ATARI, 6, encoder="shallow"))
+    look, dense, block = net.encoder[0].convolution, net.encoder[3], next(iter(net.encoder[4].modules()))[0]
+    assert look.weight.shape == (16, 4, 8, 8) and dense.weight.shape == (128, 16 * 20 * 20)
+    x = frames(3, *ATARI)
+    h = dense(residual.activate(look(x / 255)).flatten(1))
+    h = h + block.last(residual.activate(block.first(residual.activate(h))))
+    torch.testing.assert_close(net(x)[0], net.policy(residual.activate(h)), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(("encoder", "seen"), ENCODERS)
@@ -175,7 +185,7 @@ def test_the_trunk_learns_from_the_first_step_on(encoder: Any) -> None:
     torch.manual_seed(0)
     net = Agent(ATARI, 6, encoder=encoder)
     (net(balls())[1] - torch.linspace(-1, 1, 32)).square().mean().backward()
-    dense = [module for module in net.encoder.modules() if isinstance(module, nn.Linear)][-1]
+    dense = max((m for m in net.encoder.modules() if isinstance(m, nn.Linear)), key=lambda one: one.in_features)
     assert dense.weight.grad.square().mean().sqrt() > 3e-5
 
 

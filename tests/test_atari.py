@@ -43,15 +43,6 @@ def test_rows_are_taken_as_indexing_would() -> None:
         assert torch.equal(got, part[order_SE, torch.arange(3)].flatten(0, 1))
 
 
-def test_what_keeps_it_trying_fades_over_the_run() -> None:
-    game = play.load("ALE/Pong-v5", environments=2, steps=4, epochs=1, minibatches=1)
-    goal = PPO(Agent(game.seen, game.actions, encoder="shallow", width=32), game, entropy=0.02, fading=True)
-    steady = PPO(Agent(game.seen, game.actions, encoder="shallow", width=32), game, entropy=0.02)
-    for progress, weight in ((0.0, 0.02), (0.25, 0.015), (1.0, 0.0)):
-        goal.turns(progress), steady.turns(progress)
-        assert goal.entropy == pytest.approx(weight) and steady.entropy == 0.02
-
-
 def test_packed_frames_lead_to_the_same_loss() -> None:
     game = play.load("ALE/Pong-v5", environments=2, steps=4, epochs=1, minibatches=1)
     goal = PPO(Agent(game.seen, game.actions, encoder="small", width=32), game, rewards="sign")

@@ -171,20 +171,23 @@ def test_the_loss_and_the_targets_are_those_of_the_formulas() -> None:
     assert weights_N is not None and float(weights_N.sum()) == pytest.approx(float(batch.counts.sum()), abs=1e-3)
 
 
-def remembering(rollouts: int, **named: float) -> PQN:
+def remembering(rollouts: int, name: str = "CartPole-v1", **named: float) -> PQN:
     """An agent of three environments × 24 steps that remembers as many rollouts, and recalls all of them."""
     torch.manual_seed(0)
-    place = play.load("CartPole-v1", environments=3, steps=24, minibatches=2)
+    place = play.load(name, environments=3, steps=24, minibatches=2)
     named |= {"remember": rollouts * 72, "recall": rollouts}
-    objective = PQN(Agent(place.seen, place.actions, norm=True, width=16), place, **named)  # type: ignore[arg-type]
+    net = Agent(place.seen, place.actions, encoder="small" if place.bytes else "dense", norm=True, width=16)
+    objective = PQN(net, place, **named)  # type: ignore[arg-type]
     for parameter in objective.players["agent"].net.parameters():
         parameter.data += torch.randn_like(parameter) / 10
     return objective
 
 
-def test_a_memory_of_one_rollout_is_none() -> None:
+@pytest.mark.parametrize(("name", "shape"), [("CartPole-v1", (4,)), ("gannet.data.games:Screen", (4 * 36 * 36,))])
+def test_a_memory_of_one_rollout_is_none(name: str, shape: tuple[int, ...]) -> None:
     """What is recalled of the newest rollout is what would have been learnt from it: targets computed anew are the same."""
-    with_one, without = remembering(1), remembering(0)
+    with_one, without = remembering(1, name), remembering(0, name)
+    assert with_one.memory is not None and with_one.memory.parts["seen"].shape[3:] == shape  # frames as the net reads them
     live, now = without.play.played_by(without, 0), Rng(0, 0, "agent.0.data")
     rolled = live.rollout(72, now)
     live.close()
@@ -268,6 +271,9 @@ def test_another_net_remembers_nothing_of_this_one() -> None:
     other = objective.instead(Agent(objective.play.seen, objective.play.actions, norm=True, width=16), objective.play)
     assert other.memory is not None and objective.memory is not None
     assert (int(other.memory.parts["count"]), int(objective.memory.parts["count"])) == (0, 1)
+    screen = play.load("gannet.data.games:Screen", environments=3, steps=24, minibatches=2)
+    other = objective.instead(Agent(screen.seen, screen.actions, encoder="small", norm=True, width=16), screen)
+    assert other.memory is not None and other.memory.parts["seen"].shape == (2, 25, 3, 4 * 36 * 36)
 
 
 def test_a_q_network_wants_a_choice() -> None:

@@ -706,7 +706,7 @@ def a_target_that_is_stale(made: Recipe, monkeypatch: pytest.MonkeyPatch) -> Non
             for p, was in self.old:
                 p.copy_(was)
             seen_TE = rollout.seen_TE[:-1]
-            value_TE = self.judged(seen_TE.flatten(0, 1))[1].view(seen_TE.shape[:2])
+            value_TE = self.judged(self.laid(seen_TE.flatten(0, 1)))[1].view(seen_TE.shape[:2])
             made = right(self, rollout._replace(kept=rollout.kept | {"value": value_TE}), rng)
             for p, is_ in now:
                 p.copy_(is_)

@@ -2,9 +2,9 @@
 
 Five encoders. `dense` is a residual net for vectors; `nature` the convolutional net of Mnih et al. 2015 (Nature 518, Methods:
 32 8×8/4, 64 4×4/2, 64 3×3, 512 units); `impala` the residual one of Espeholt et al. 2018 (arXiv 1802.01561, figure 3, the
-large one). Two are for two cores, and look at places four pixels apart, as `nature` does: `small` is residual convolutions
-below, and `shallow` hands every place to a dense layer and is residual behind it. Each halving blurs where things are, which is
-most of what a ball game asks (bench/eyes.py, docs/log.md).
+large one). Two of our own are for two cores, and look at places four pixels apart, as `nature` does: `small` is convolutions
+with residuals below, `shallow` hands every place to a dense layer and is residual behind it. Each halving blurs where things
+are, which is most of what a ball game asks (bench/eyes.py, docs/log.md).
 
 Frames come as bytes and are turned into numbers once: where a net strides, squares of stride × stride pixels are first laid
 behind one another (space to depth), as bytes, so that the convolution reads whole rows of 16 C numbers instead of strips of C.
@@ -34,7 +34,7 @@ Encoder = Literal["dense", "shallow", "small", "nature", "impala"]
 Norm = Callable[[int], nn.Module]
 Layer = TypeVar("Layer", nn.Linear, nn.Conv2d)
 WIDTHS = {"dense": 64, "shallow": 128, "small": 128, "nature": 512, "impala": 256}  # those of nature and impala as published
-CHANNELS = {"shallow": 8}  # units of the dense layer for each channel of the first convolution; else sixteen
+CHANNELS = {"shallow": 8}  # the width over this is the channels of the first convolution; over 16 where none is given
 WORDS = {2: torch.int16, 4: torch.int32}  # as many bytes as an integer has
 LEVEL = 1 / 255  # a grey level: what the deviation of frames is taken for at least
 TINY = 0.01  # gain of a policy's layer: the first policy is nearly uniform

@@ -25,20 +25,22 @@ class Memory:
         play: what is played, with a choice among actions
         steps: of all environments, how many are remembered, in whole rollouts; never fewer of these than are recalled
         recalled: rollouts that are learnt from at each step, the newest among them
+        like: an observation as it is remembered (...): the play's own, or packed, so that it is not packed at every recall
     """
 
-    def __init__(self, play: Play, steps: int, recalled: int):
-        self.play, self.recalled = play, recalled
+    def __init__(self, play: Play, steps: int, recalled: int, like: torch.Tensor | None = None):
+        own = torch.zeros(play.seen, dtype=torch.uint8 if play.bytes else torch.float32)
+        self.play, self.recalled, self.like = play, recalled, own if like is None else like
         self.rollouts = max(recalled, steps // (play.steps * play.environments))
 
     @functools.cached_property
     def parts(self) -> dict[str, torch.Tensor]:
         """Rollouts' parts (M, T, E, ...), and how many there have been, (); made when they are first wanted."""
         shape = (self.rollouts, self.play.steps, self.play.environments)
-        seen = (self.rollouts, self.play.steps + 1, self.play.environments, *self.play.seen)
+        seen = (self.rollouts, self.play.steps + 1, self.play.environments, *self.like.shape)
         return {
             "count": torch.zeros((), dtype=torch.int64),
-            "seen": torch.zeros(seen, dtype=torch.uint8 if self.play.bytes else torch.float32),
+            "seen": torch.zeros(seen, dtype=self.like.dtype),
             "did": torch.zeros(shape, dtype=torch.int64),
             "reward": torch.zeros(shape),
             **{name: torch.zeros(shape, dtype=torch.bool) for name in ENDS},

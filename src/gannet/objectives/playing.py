@@ -208,8 +208,17 @@ class Playing:
             return Choice(policy_NA.float())
         return Gaussian(policy_NA.float(), net.net.log_deviation)  # type: ignore[union-attr, arg-type]
 
+    def laid(self, x: torch.Tensor) -> torch.Tensor:
+        """Pictures channels last, where the net does not lay them itself: faster, and a net that was loaded gives what the
+        trained one did, to the last bit."""
+        plain = x.ndim == 4 and not hasattr(self.net.net, "packed")
+        return x.contiguous(memory_format=torch.channels_last) if plain else x
+
     def packed(self, seen_TE: torch.Tensor) -> torch.Tensor:
-        """Observations (T, E, ...) as the net reads them, where it says how: once, for all the epochs that look at them."""
+        """Observations (T, E, ...) as the net reads them, where it says how: once, for all the epochs that look at them.
+
+        What is packed already stays as it is.
+        """
         pack = getattr(self.net.net, "packed", None)
         return seen_TE if pack is None else pack(seen_TE.flatten(0, 1)).unflatten(0, seen_TE.shape[:2])
 
@@ -220,7 +229,7 @@ class Playing:
     def _seeing(self, x: torch.Tensor) -> tuple[torch.Tensor, Any]:
         """Observations on the net's device, and the precision that it computes in."""
         device = next(self.net.parameters()).device
-        return x.to(device), torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
+        return self.laid(x.to(device)), torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
 
     @torch.no_grad()
     def act(self, seen_E: torch.Tensor, rng: Rng, greedy: bool = False) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:

@@ -64,8 +64,6 @@ class PPO(Playing):
         value: c₁, weight of the value's loss
         value_clip: how far a value may go from what it was, in the unit of scaled rewards; None: as far as it likes
         entropy: c₂, weight of the entropy
-        fading: that weight falls to 0, in a straight line over the run: what keeps an agent trying at first keeps it from
-            playing as well as it can later
         trace: λ of the advantages
         named: rate, discount, rewards, half_life, … of `Playing`
     """
@@ -79,18 +77,11 @@ class PPO(Playing):
         value: float = 0.5,
         value_clip: float | None = 0.2,
         entropy: float = 0.01,
-        fading: bool = False,
         trace: float = 0.95,
         **named: Any,
     ):
         super().__init__(net, play, **named)
-        self.clip, self.value, self.value_clip, self.trace = clip, value, value_clip, trace
-        self.first, self.fading = entropy, fading
-        self.entropy = entropy  # the weight of now, set anew before every rollout
-
-    def turns(self, progress: float) -> tuple[str, ...]:
-        self.entropy = self.first * (1 - progress) if self.fading else self.first
-        return super().turns(progress)
+        self.clip, self.value, self.value_clip, self.entropy, self.trace = clip, value, value_clip, entropy, trace
 
     def prepare(self, rollout: Rollout, rng: Rng) -> Samples:
         """A rollout with its advantages."""
@@ -105,7 +96,7 @@ class PPO(Playing):
         )
 
     def loss(self, player: str, batch: Samples, rng: Rng) -> Loss:
-        policy, value_N = self.judged(batch.seen)
+        policy, value_N = self.judged(self.laid(batch.seen))
         log_ratio_N = policy.log_p(batch.did) - batch.log_p
         ratio_N, entropy_N, counts_N = log_ratio_N.exp(), policy.entropy(), batch.counts.float()
         gain_N = surrogate(ratio_N, normal(batch.advantage, counts_N, rng), self.clip)
