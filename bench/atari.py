@@ -28,10 +28,9 @@ from typing import Any
 GAMES, STEPS, EPOCHS, MINIBATCHES = 8, 128, 4, 4
 OURS = {
     "gannet nature": {"encoder": "nature", "environments": GAMES, "epochs": EPOCHS, "minibatches": MINIBATCHES},
-    "gannet shallow": {"encoder": "shallow", "environments": GAMES, "epochs": EPOCHS, "minibatches": MINIBATCHES},
     "gannet small": {"encoder": "small", "environments": GAMES, "epochs": EPOCHS, "minibatches": MINIBATCHES},
     "gannet impala": {"encoder": "impala", "environments": GAMES, "epochs": EPOCHS, "minibatches": MINIBATCHES},
-    "gannet recipe": {"encoder": "shallow", "environments": 16, "epochs": 2, "minibatches": 8},
+    "gannet recipe": {"encoder": "small", "environments": 16, "epochs": 2, "minibatches": 8},
 }
 RIVAL = "sb3 nature"
 NEEDS = "stable-baselines3, ale-py, psutil and opencv-python-headless"

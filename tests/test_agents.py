@@ -114,7 +114,7 @@ def test_small_is_residual_and_cheaper_than_nature() -> None:
 
 def test_shallow_hands_every_place_to_a_dense_layer() -> None:
     net = stirred(Agent(ATARI, 6, encoder="shallow"))
-    look, dense, block = net.encoder[0].convolution, net.encoder[3], next(iter(net.encoder[4].modules()))[0]
+    look, dense, block = net.encoder[0].convolution, net.encoder[3], net.encoder[4][0]
     assert look.weight.shape == (16, 4, 8, 8) and dense.weight.shape == (128, 16 * 20 * 20)
     x = frames(3, *ATARI)
     h = dense(residual.activate(look(x / 255)).flatten(1))
