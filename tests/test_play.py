@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import importlib.util
 import json
@@ -296,6 +297,53 @@ def test_an_end_is_followed_by_what_was_seen_last_and_by_a_step_that_does_not_co
     is_last = [False, False, True, False] * 2
     assert rows.terminated_TE[:, 0].tolist() == (is_last if ends == "terminated" else [False] * 8)
     assert rows.truncated_TE[:, 0].tolist() == (is_last if ends == "truncated" else [False] * 8)
+
+
+LIVES = """
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+
+class Three(gym.Env):
+    # seven steps, each worth 1; of three lives the third step costs one and the fifth another; then the game is cut off
+    observation_space, action_space = spaces.Box(0, 1, (1,), np.float32), spaces.Discrete(2)
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.time = 0
+        return np.zeros(1, np.float32), {}
+    def step(self, action):
+        self.time += 1
+        return np.ones(1, np.float32), 1.0, False, self.time == 7, {"lives": 3 - (self.time >= 3) - (self.time >= 5)}
+"""
+
+
+@pytest.mark.parametrize("lives", [False, True])
+def test_a_lost_life_ends_what_is_learnt_and_not_the_game(lives: bool) -> None:
+    Path("lives.py").write_text(LIVES)
+    play = played.load("lives:Three", environments=2, steps=10, minibatches=1, lives=lives)
+    objective = agent(play)
+    rows = live(play, objective)
+    at = [t for t in range(10) if rows.terminated_TE[t, 0]]
+    assert at == ([2, 4] if lives else [])
+    assert rows.truncated_TE[:, 1].nonzero().flatten().tolist() == [6]
+    assert (~rows.counts_TE[:, 0]).nonzero().flatten().tolist() == [7]  # one reset, behind the game
+    assert objective.lately()["return"] == 7 and objective.lately()["length"] == 7
+    with contextlib.closing(play.open(2)) as vector:
+        vector.reset([1, 2])
+        told = [vector.step(torch.zeros(2, dtype=torch.int64))[2].any() for _ in range(8)]
+    assert not any(told)  # whoever judges is told of games alone
+
+
+@pytest.mark.skipif(not ATARI, reason="needs ale-py")
+def test_lives_of_breakout_are_those_that_the_emulator_counts() -> None:
+    play = played.load("ALE/Breakout-v5", environments=2, steps=200, minibatches=1, lives=True)
+    with contextlib.closing(play.open(2)) as vector:
+        vector.reset([3, 4])
+        rng, lost, ended = Rng(0, 0, "x"), torch.zeros(2), torch.zeros(2)
+        for _ in range(400):
+            _, _, terminated_E, truncated_E = vector.step(rng.integers(4, 2))
+            lost, ended = lost + vector.lost_E, ended + (terminated_E | truncated_E)
+    assert bool((ended >= 1).all()) and bool((lost >= 5 * ended).all()) and bool((lost < 5 * (ended + 1)).all())
 
 
 @pytest.mark.parametrize("ends", ["terminated", "truncated"])

@@ -283,6 +283,7 @@ class Vector:
         bytes: pixels 0 to 255; else float32
         actions: number of actions to choose from, or None
         low, high: ends of a continuous action (A,), or None
+        lost_E: where the last step cost a life, of environments that tell how many are left; a reset costs none
     """
 
     def __init__(
@@ -332,8 +333,9 @@ class Vector:
         """Begin anew, each from its seed; returns what is seen (E, ...)."""
         given = np.asarray(seeds) if is_atari(self.name) else list(seeds)
         with trouble(self.name, "when it was reset"):
-            seen, _ = self.env.reset(seed=given)
-        self.steps = 0
+            seen, about = self.env.reset(seed=given)
+        self.steps, self.lives_E = 0, self._lives(about)
+        self.lost_E = torch.zeros(self.count, dtype=torch.bool)
         return self._looked(seen)
 
     def step(self, did_E: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -346,7 +348,9 @@ class Vector:
             what is seen then (E, ...), reward (E,) float32, terminated (E,), truncated (E,)
         """
         with trouble(self.name, f"in the middle, at step {self.steps + 1}"):
-            seen, reward, terminated, truncated, _ = self.env.step(self.played(did_E))
+            seen, reward, terminated, truncated, about = self.env.step(self.played(did_E))
+        before_E, self.lives_E = self.lives_E, self._lives(about)
+        self.lost_E = torch.from_numpy(self.lives_E < before_E)
         self.steps += 1
         reward = np.asarray(reward, np.float32)
         if not np.isfinite(reward).all():
@@ -364,6 +368,10 @@ class Vector:
         stretched = low + (np.clip(did, -1, 1) + 1) / 2 * (high - low)
         did = np.where(bounded, stretched, np.clip(did, self.low, self.high))
         return did.astype(self.type).reshape(self.count, *self.shape)
+
+    def _lives(self, about: dict[str, Any]) -> np.ndarray:
+        """Lives that are left (E,); 0 throughout where nothing is said of them."""
+        return np.array(about.get("lives", np.zeros(self.count)), np.int64).reshape(self.count)
 
     def _looked(self, seen: Any) -> torch.Tensor:
         """Observations as a tensor of its own."""

@@ -42,7 +42,7 @@ class Rollout(NamedTuple):
         did_TE: actions (T, E) int64, or (T, E, A) float32
         kept: what `act` returned beside the action, each (T, E, ...)
         reward_TE: float32, as the environment gave it
-        terminated_TE: the episode ended with this step, and nothing comes after
+        terminated_TE: the episode ended with this step, and nothing comes after; or a life did, where `lives` says so
         truncated_TE: it was cut off here
         counts_TE: False where the environment was only being reset and the action ignored
     """
@@ -71,6 +71,7 @@ class Play:
         environments, steps: E and T of a rollout; `batch` of the recipe is E · T
         epochs, minibatches: how often a rollout is gone through, and in how many parts
         restart: rollouts after which environments begin anew
+        lives: a lost life ends what is learnt, though the game goes on
         frames: of a game that one step plays
         limit: steps after which the environment cuts an episode off, or None
         about: {"mean", "variance"} of each number of an observation under random actions; empty for pixels
@@ -95,6 +96,7 @@ class Play:
         self.epochs: int = played["epochs"]
         self.minibatches: int = played["minibatches"]
         self.restart: int = played["restart"]
+        self.lives: bool = played.get("lives", False)  # runs of before it was there
 
     @property
     def called(self) -> str:
@@ -142,6 +144,7 @@ def load(
     sticky: float = 0.25,
     workers: bool = False,
     restart: int | None = None,
+    lives: bool = False,
 ) -> Play:
     """An environment to learn in; one of it is opened to see what it is.
 
@@ -156,6 +159,9 @@ def load(
         workers: each environment in a process of its own: for slow ones
         restart: rollouts after which environments begin anew; without, after about 4,096 steps of each. Longer than episodes
             are; a resume plays again what was played since
+        lives: a lost life is learnt from as the end of an episode, for it is one for whoever would rather not lose it: the
+            game itself, its returns and its resets are as they were (Mnih et al. 2015, Methods: a loss of life ends an episode
+            in training)
 
     Raises:
         Wrong: for an unknown name, with the nearest; for what Gymnasium's checker finds wrong with one's own; for actions that
@@ -180,7 +186,7 @@ def load(
             **known,
             "options": options or {},
             "opened": opened,
-            "played": played | {"restart": restart or max(1, round(SPAN / steps))},
+            "played": played | {"restart": restart or max(1, round(SPAN / steps)), "lives": lives},
             "prepared": _prepared(known),
             "licence": "the environment's own",
             "source": "played",
@@ -303,6 +309,8 @@ class Live:
             seen.append(self.seen_E)
             dids.append(did_E)
             rewards.append(reward_E)
+            if self.play.lives and self.vector is not None:
+                terminated_E = terminated_E | (self.vector.lost_E & counts[-1])
             terminated.append(terminated_E)
             truncated.append(truncated_E)
         self.step = rng.step

@@ -67,7 +67,7 @@ def random_baseline(case: Case) -> Finding:
     one = rollout(case, max(MANY, case.data.environments * case.data.steps))  # an untrained agent is as good as chance
     counts_TE, ended_TE = one.counts_TE, one.terminated_TE | one.truncated_TE
     reward_N = one.reward_TE[counts_TE]
-    episodes = int(ended_TE.sum())
+    episodes = int(ended_TE[:-1][~counts_TE[1:]].sum() + ended_TE[-1].sum())  # not lives, behind which a game goes on
     each = f"{float(reward_N.sum()) / episodes:.3g} an episode of {len(reward_N) / episodes:.0f} steps" if episodes else ""
     scale = {"sign": "only their sign is learnt", "plain": "learnt as they are"}.get(
         case.objective.rewards, "divided by the running deviation of their discounted sum"

@@ -25,6 +25,7 @@ def atari(
     discount: float = 0.99,
     entropy: float = 0.02,
     sticky: float = 0.25,
+    lives: bool = True,
     seed: int = 0,
 ) -> Recipe:
     """An agent that sees four grey frames of 84 x 84 pixels, judged on held-out episodes with sticky actions and without.
@@ -41,20 +42,19 @@ def atari(
         discount: what a reward is worth a step later
         entropy: of ppo: weight of the policy's entropy, which keeps it trying
         sticky: chance that an action is repeated in training (Machado et al. 2018); it is judged at 0 and at 0.25
+        lives: a lost life is learnt from as an end, in games that have lives; it is judged on whole games
         seed: of everything that is random
     """
-    width, many, steps, times, parts, peak, examples = {
-        "tiny": (32, 4, 32, 2, 2, 1e-3, 1_024),
-        "small": (None, 16, 128, 2, 8, 1e-3, 2_457_600),
-        "base": (None, 128, 128, 3, 16, 2.5e-4, 50_000_000),
-    }[size]
+    tiny, small = (32, 4, 32, 2, 2, 1e-3, 1_024), (None, 16, 128, 2, 8, 1e-3, 2_457_600)
+    numbers = {"tiny": tiny, "small": small, "base": (None, 128, 128, 3, 16, 2.5e-4, 50_000_000)}
+    width, many, steps, times, parts, peak, examples = numbers[size]
     name = data or "ALE/" + "".join(word[:1].upper() + word[1:] for word in game.split("_")) + "-v5"
     rollout = {"environments": environments or many, "steps": steps, "epochs": epochs or times, "minibatches": parts}
-    train = play.load(name, sticky=sticky, restart=128, **rollout)  # every 16,384 steps: games are long
+    train = play.load(name, sticky=sticky, lives=lives, restart=128, **rollout)  # every 16,384 steps: games are long
     net = Agent(train.seen, train.actions, train.box, encoder=encoder, width=width, norm=method == "pqn")
     words = {"rate": rate or (2.5e-4 if method == "pqn" else peak), "discount": discount, "rewards": "sign"}
-    near = {"clip": 0.1, "entropy": entropy, "value_clip": None}
-    objective = PQN(net, train, **words) if method == "pqn" else PPO(net, train, **near, **words)
+    near = {"clip": 0.1, "entropy": entropy, "value_clip": None} if method == "ppo" else {}
+    objective = (PPO if method == "ppo" else PQN)(net, train, **near, **words)
     scores = Playing(train, episodes=3, watched=1) if size == "tiny" else Playing(train, watched=4)  # games are long
     rest = {"seed": seed, "schedule": lambda done, examples: one_cycle(done, rise=0.02), "show": 0, "evaluation": scores}
     return Recipe(train, objective, batch=train.environments * train.steps, examples=examples, **rest)
