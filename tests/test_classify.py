@@ -225,6 +225,14 @@ def test_one_file_nothing_and_transparency(trained: Path, apart: Path) -> None:
     assert torch.equal(images.times_alpha(opaque), opaque) and torch.equal(images.straight(opaque), opaque)
 
 
+def test_other_classes_in_the_test_set_are_refused() -> None:
+    x = torch.zeros(4, 1, 8, 8, dtype=torch.uint8)
+    mine, others = (Images(x, torch.tensor([0, 0, 1, 1]), kinds, name="people") for kinds in (["a", "b"], ["c", "d"]))
+    with pytest.raises(Wrong) as told:
+        Classes(mine, mine, others)
+    one_line(str(told.value), "not of the classes that are learnt", "people", "gannet train faces")
+
+
 def test_what_may_be_letters_is_not_mirrored() -> None:
     grey, colour = (Images(torch.zeros(4, c, 8, 8, dtype=torch.uint8), name="folder") for c in (1, 3))
     assert not images.shaken(grey).mirror and images.shaken(colour).mirror and images.shaken(grey, "photo").mirror

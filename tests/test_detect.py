@@ -307,6 +307,45 @@ def test_odd_lines_of_yolo(tmp_path: Path) -> None:
         annotated.read(tmp_path / "a", 40, quiet=True)
 
 
+def test_a_folder_without_label_files_is_not_taken_for_empty(tmp_path: Path) -> None:
+    """In others a picture without one is, and how many are is said."""
+    for split in ("train", "val"):
+        photos(tmp_path / "a" / "images" / split, 18)
+    (tmp_path / "a" / "labels" / "train").mkdir(parents=True)
+    for i in range(16):
+        (tmp_path / "a" / "labels" / "train" / f"{i:03d}.txt").write_text("0 .5 .5 .5 .5\n")
+    gallery = annotated.read(tmp_path / "a", 40, quiet=True)
+    assert len(gallery.whole) == 18 and gallery.notes == ["2 without a label file, taken for empty"]
+    assert dict(gallery.left_out)["images/val/003.png"] == "no label file, as no picture of its folder has one"
+    assert len(gallery.left_out) == 18 and "2 without a label file" in annotated.told(gallery)
+
+
+def test_a_damaged_list_beside_a_good_one_is_named(tmp_path: Path) -> None:
+    files = photos(tmp_path / "a")
+    rows = [{"image_id": float(i), "category_id": 7.0, "bbox": [1, 1, 20, 20]} for i in range(20)]  # as tables write them
+    path = as_coco(tmp_path / "a", files, rows)
+    found = json.loads(path.read_text())
+    path.write_text(json.dumps(found | {"images": [image | {"id": float(image["id"])} for image in found["images"]]}))
+    (tmp_path / "a" / "instances_val.json").write_text(path.read_text()[:200])
+    gallery = annotated.read(tmp_path / "a", 40, quiet=True)
+    assert int(gallery.whole.there_NM.sum()) == 20 and gallery.ids == [3, 7]
+    ((name, why),) = gallery.left_out
+    assert name == "instances_val.json" and "damaged" in why
+
+
+def test_few_boxes_among_many_pictures_are_no_fault() -> None:
+    """One picture of a hundred has any: a batch of 64 may have none."""
+    few = Scenes(images.load("digits8"), 48, count=(1, 3), sizes=(12, 28)).fixed(300, "test")
+    few.there_NM[torch.arange(300) % 100 > 0] = False
+    net = Detector(48, 1, 10, widths=(8, 12), blocks=1)
+    made = recipe.Recipe(Moved(few), Detect(net, 10), 8, examples=80, evaluation=None)
+    rows = {row.name: row for row in preflight.fly(preflight.Case(made))}
+    assert rows["boxes"].verdict == "pass" and rows["boxes-fit"].verdict in ("pass", "info")
+    few.there_NM[:] = False
+    rows = {row.name: row for row in preflight.fly(preflight.Case(made))}
+    assert rows["boxes"].verdict == "fail" and "no box in 1,280 pictures" in rows["boxes"].measured
+
+
 def test_odd_values_of_coco_are_left_out_by_name(tmp_path: Path) -> None:
     files = photos(tmp_path / "a")
     rows: list[dict[str, Any]] = [{"image_id": i, "category_id": 7, "bbox": [1, 1, 20, 20]} for i in range(20)]
@@ -612,6 +651,16 @@ def test_wrong_uses_of_a_detector(trained: Path, gannet: Command) -> None:
         (("train", "detect", "--size", "tiny", "--data", "bars", "--pixels", "30"), ["30", "multiple of 4"]),
     ):
         one_line(gannet(*words, status=2).stderr, *expected)
+
+
+def test_things_of_other_classes_test_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(name: str, split: str) -> Images:
+        kinds = ["anna", "bert"] if split == "train" else ["cleo", "dora"]
+        return Images(torch.zeros(4, 1, 8, 8, dtype=torch.uint8), torch.tensor([0, 0, 1, 1]), kinds, name=name, split=split)
+
+    monkeypatch.setattr(images, "load", load)
+    with pytest.raises(Wrong, match="same classes in training and test"):
+        boxes.load("faces", 48)
 
 
 def test_things_of_no_class_make_no_scenes(tmp_path: Path) -> None:

@@ -322,6 +322,9 @@ def test_lfw_s_protocol(monkeypatch: pytest.MonkeyPatch) -> None:
     lost = torch.nn.functional.normalize(Rng(0, 0, "lost").normal(len(y), 16))
     assert abs(np.mean(verification.lfw(lost, y)[0]) - 0.5) < 0.15  # vectors that know nothing
     assert len(verification.lfw(*vectors(4))[0]) == 2
+    e, y = vectors(4, each=2)
+    alone, pairs = verification.lfw(e, torch.tensor([0, 0, 1, 1, 2, 3, 4, 5]))  # a fold may have no pair: it counts as none
+    assert len(alone) in (1, 2) and pairs == 4  # both pairs of one person in one fold, or in two
 
 
 def test_ranks_and_strangers_are_the_definitions() -> None:
@@ -487,6 +490,7 @@ def test_people_are_enrolled_kept_and_found(trained: Path) -> None:
     Path("club/p0/words.png").write_text("no picture")
     gallery = matching.enrol(loaded, "club")
     assert gallery.people == ["p0", "p1", "p2"] and gallery.pictures == [3, 3, 3]
+    assert gallery.model == matching.weights_of(run.load(trained))  # weights, not what they say in their last bits
     assert gallery.left_out == [["p0/words.png", "no picture, whatever its name says"]]
     again = matching.Gallery.load(gallery.save("gallery"))
     assert torch.equal(again.vectors_KD, gallery.vectors_KD) and again.people == gallery.people
@@ -583,6 +587,9 @@ def test_the_command_compares_enrols_searches_and_explains(trained: Path, gannet
         (("predict", str(trained), "c.png"), ["in pairs", "1 pictures", "--gallery"]),
         (("predict", str(trained)), ["no picture"]),
         (("explain", str(trained), "c.png"), ["in pairs", "--beside"]),
+        (("explain", str(trained), "c.png", "--beside", "c.png", "--class", "1"), ["no class", "--class 1"]),
+        (("predict", str(trained), "c.png", "c.png", "--least", "0.7"), ["threshold that the run keeps", "--least 0.7"]),
+        (("predict", str(trained), "c.png", "c.png", "--out", "x"), ["pair", "--out x", "--gallery"]),
     ):
         one_line(gannet(*words, status=2).stderr, *parts)
     one_line(gannet("predict", str(trained), "c.png", "--gallery", "nowhere", status=1).stderr, "nowhere", "folder of people")

@@ -281,6 +281,32 @@ def test_what_is_no_recording_is_told_in_a_line(change: dict[str, Any], parts: l
     one_line(str(told.value), *parts)
 
 
+def test_frames_are_bytes_whatever_type_they_were_kept_in() -> None:
+    screen = play.load("gannet.data.games:Screen")
+    seen_N = np.random.default_rng(0).integers(0, 256, (14, *screen.seen))
+    found = []
+    for kind in (np.uint8, np.float32, np.int64):
+        file = recording("frames.npz", observations=seen_N.astype(kind), environment=np.array(screen.called))
+        found.append(episodes.load(str(file), screen, episodes=2).seen_N)
+    assert found[0].dtype == torch.uint8 and all(torch.equal(found[0], other) for other in found[1:])
+    file = recording("frames.npz", observations=seen_N / 255, environment=np.array(screen.called))
+    with pytest.raises(Wrong) as told:
+        episodes.load(str(file), screen, episodes=2)
+    one_line(str(told.value), "whole numbers from 0 to 255", "0 to 1")
+
+
+def test_a_road_that_is_cloned_has_a_card() -> None:
+    pytest.importorskip("highway_env")
+    highway = play.load("gannet.data.roads:Road", options=driving.options("highway", "vector"))
+    seen_ND = np.random.default_rng(0).normal(size=(14, *highway.seen)).astype(np.float32)
+    file = recording("highway.npz", observations=seen_ND, environment=np.array(highway.called))
+    words = {"size": "tiny", "data": "highway", "method": "cloning", "expert": str(file), "episodes": 2}
+    done = run.train("imitate", **words, steps=2, out="cloned", skip={"all": "to be quick"})
+    assert list(done.record["data"]) == ["gannet.data.roads:Road/train", "gannet.data.roads:Road/expert"]
+    assert "highway" in (Path("cloned") / "README.md").read_text()
+    assert run.load("cloned").digest() == done.digest()
+
+
 def test_roads_are_told_apart() -> None:
     pytest.importorskip("highway_env")
     options = [driving.options(name, "vector") for name in ("merge", "highway")]

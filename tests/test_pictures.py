@@ -337,6 +337,15 @@ def test_the_size_of_a_whole_picture_is_that_of_it_upright() -> None:
         assert pictures.decode_whole(io.BytesIO(encoded(lying, kind)), 64)[1] == (80, 40), kind
 
 
+def test_a_turned_picture_is_known_by_what_its_camera_says() -> None:
+    """Of a nearly square JPEG that is decoded at a fraction of its size, the sides say nothing any more."""
+    for size, turn, told in (((639, 640), 1, (639, 640)), ((640, 639), 6, (639, 640)), ((639, 640), 8, (640, 639))):
+        picture = noise(*size)
+        note = picture.getexif()
+        note[0x0112] = turn
+        assert pictures.decode_whole(io.BytesIO(encoded(picture, "JPEG", exif=note)), 128)[1] == told
+
+
 def test_what_is_kept_from_training_is_the_same_at_every_size(tmp_path: Path) -> None:
     folder = good(tmp_path / "many", 120)
     kept = []
@@ -367,7 +376,22 @@ def test_splits_and_classes(tmp_path: Path) -> None:
     again = read(folder)
     assert held <= {name for name, t in zip(again.names_N, again.test_N.tolist(), strict=True) if t}
     noise().save(folder / "loose.png")
-    assert read(folder).classes == []  # not every picture lies in a folder
+    gallery = read(folder)
+    assert gallery.classes == []  # not every picture lies in a folder
+    assert gallery.notes == ["no classes, for loose.png lies in no folder of a class"] and gallery.notes[0] in pictures.told(
+        gallery
+    )
+
+
+def test_test_pictures_without_a_class_are_left_out_where_others_have_one(tmp_path: Path) -> None:
+    for name in "ab":
+        good(tmp_path / "mine" / "train" / name, 20)
+    good(tmp_path / "mine" / "test", 5)
+    gallery = read(tmp_path / "mine")
+    assert gallery.classes == ["a", "b"] and len(gallery.x_NCHW) == 40 and len(gallery.split("test")) > 0
+    assert dict(map(tuple, gallery.left_out)) == {
+        f"test/good{i:02}.png": "in no class's folder, as those to learn from are" for i in range(5)
+    }
 
 
 def test_folders_called_train_and_test_are_the_splits(tmp_path: Path) -> None:
@@ -545,6 +569,13 @@ def test_a_list_says_the_classes(name: str, table: str, tmp_path: Path) -> None:
     assert kinds_of(gallery) == {f"good{i:02}.png": KINDS[i % 2] for i in range(20)}
     assert gallery.classes == KINDS and gallery.left_out == []
     assert "2 classes: cat 10, dog 10" in pictures.told(gallery)
+
+
+def test_a_list_may_be_named_itself(tmp_path: Path) -> None:
+    folder = listed(tmp_path / "mine", rows(lambda i: f"good{i:02}.png"), "of mine.csv")
+    assert read(folder).classes == []  # nobody knows that it says classes
+    assert kinds_of(read(folder / "of mine.csv")) == {f"good{i:02}.png": KINDS[i % 2] for i in range(20)}
+    assert images.load(str(folder / "of mine.csv"), "train", 16).name == "mine"
 
 
 def test_a_list_of_pictures_in_folders(tmp_path: Path) -> None:

@@ -334,6 +334,21 @@ def test_a_lost_life_ends_what_is_learnt_and_not_the_game(lives: bool) -> None:
     assert not any(told)  # whoever judges is told of games alone
 
 
+def test_what_is_said_of_lives_may_be_anything() -> None:
+    """Of two players, or on some steps alone: an environment that was played before lives counted is played on."""
+    Path("odd.py").write_text(LIVES.replace('{"lives": 3', '{"lives": [1, 2]} if self.time < 4 else {"x": 3'))
+    Path("rare.py").write_text(LIVES.replace('{"lives": 3', '{} if self.time != 5 else {"lives": 3'))
+    for name in ("odd", "rare"):
+        rows = live(play := played.load(f"{name}:Three", environments=2, steps=10, minibatches=1, lives=True), agent(play))
+        assert not rows.terminated_TE.any()  # who has told nothing before has lost nothing
+
+
+def test_runs_of_before_lives_counted_are_of_the_same_data() -> None:
+    play = played.load("CartPole-v1", environments=2, steps=4, minibatches=1)
+    assert "lives" not in play.facts()["played"]
+    assert played.load("Acrobot-v1", environments=2, steps=4, minibatches=1, lives=True).facts()["played"]["lives"] is True
+
+
 @pytest.mark.skipif(not ATARI, reason="needs ale-py")
 def test_lives_of_breakout_are_those_that_the_emulator_counts() -> None:
     play = played.load("ALE/Breakout-v5", environments=2, steps=200, minibatches=1, lives=True)
@@ -613,6 +628,12 @@ def test_a_game_without_its_rom(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Wrong) as error:
         Vector("ALE/Pongg-v5", {}, 1)
     one_line(str(error.value), "ALE/Pongg-v5", "ALE/Pong-v5")
+
+
+def test_nothing_begins_anew_before_it_has_begun() -> None:
+    with pytest.raises(Wrong) as told:
+        played.load("CartPole-v1", restart=-1)
+    one_line(str(told.value), "begin anew", "-1", "--restart")
 
 
 def test_a_rollout_that_cannot_be_parted() -> None:

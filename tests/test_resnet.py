@@ -184,6 +184,13 @@ def test_a_grey_picture_is_one_of_three_equal_colours(depth: Depth) -> None:
     torch.testing.assert_close(net.eval()(x), plain(state, depth, x.expand(-1, 3, -1, -1), False), rtol=1e-5, atol=1e-8)
 
 
+def test_what_lets_light_through_begins_with_no_weight() -> None:
+    state, x = random_state(18), torch.randn(2, 4, 64, 64, dtype=torch.float64)
+    net = ResNet(4, 7, width=8).double()
+    assert load_published(net, state) == []
+    torch.testing.assert_close(net.eval()(x), plain(state, 18, x[:, :3], False), rtol=1e-5, atol=1e-8)
+
+
 @pytest.mark.parametrize("channels", [3, 1])
 def test_weights_for_normalised_colours_say_the_same_of_ours(channels: int) -> None:
     state = random_state(18)

@@ -66,6 +66,8 @@ def _data(facts: dict[str, Any]) -> str:
     """What a training set is, in a sentence."""
     if facts.get("kind") == "play":
         return amount(facts)
+    if facts.get("kind") == "episodes":
+        return f"{facts['items']:,} steps of {facts['episodes']:,} episodes"
     if facts.get("kind") == "text":
         return f"{amount(facts)}, read {facts['context']} at a time"
     return f"{facts['items']:,} pictures of {facts['pixels']}×{facts['pixels']} pixels,\n{facts['channels']} channel(s)"

@@ -425,6 +425,11 @@ def _match(loaded: Any, given: dict[str, Any]) -> None:
     from gannet import matching
 
     files = given["files"]
+    if given["least"] is not None:
+        what = "faces are told apart at the threshold that the run keeps"
+        raise Wrong(what, got=f"--least {given['least']}", usage=True)
+    if given["out"] is not None and given["gallery"] is None:
+        raise Wrong("a pair of faces leaves nothing to keep", got=f"--out {given['out']}", try_="--gallery FOLDER", usage=True)
     if given["gallery"] is None:
         if len(files) != 2:
             hint = "two pictures, or --gallery FOLDER for who is on each"

@@ -473,6 +473,8 @@ def _explain(
         raise Wrong("this run sees no boxes", got=f"--box {box}", try_="--class", usage=True)
     if sees:
         return _explain_box(run, file, label, box or 0, method, stage, seed)
+    if compares and label is not None:
+        raise Wrong("this run compares two faces and knows no class", got=f"--class {label}", try_="--beside", usage=True)
     if compares:
         return _explain_pair(run, file, beside, method, stage, seed)
     tells, judges = hasattr(run.objective, "logits"), "critic" in run.nets
@@ -583,7 +585,7 @@ def _explain_box(
     report |= {"class": run.classes[told_kind], "chance": round(float(chance), 6), "explained": run.classes[told_kind]}
     box = fit.back(torch.tensor([ends]))[0].tolist()
     report |= {"box": [round(v, 1) for v in box], "of": "the logit of its peak"}
-    report |= {"logit": float(torch.logit(chance)), **measured, "points_into_its_box": inside}
+    report |= {"logit": float(target.score(x_1CHW, y_1)), **measured, "points_into_its_box": inside}
     report["areas"] = "under the chance while pixels go (deletion: lower) or come (insertion: higher)"
     report["nearest"] = {"left_out": "a detector looks at places, not at a whole picture"}
     none = bytes_CHW[None][:0]

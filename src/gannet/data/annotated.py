@@ -50,6 +50,7 @@ class Noted:
         sizes: width and height for which boxes in pixels hold; None for boxes in shares
         splits: train or test, where the annotations say it
         left_out: (file, reason)
+        notes: what else to know
         ids: of the categories, as COCO's annotations have them; None where they have none
     """
 
@@ -58,6 +59,7 @@ class Noted:
     sizes: dict[str, tuple[float, float] | None] = field(default_factory=dict)
     splits: dict[str, str] = field(default_factory=dict)
     left_out: list[tuple[str, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     ids: list[int | str] | None = None
 
 
@@ -137,27 +139,30 @@ def told(gallery: Annotated) -> str:
 
 def _noted(path: Path, files: list[File], others: list[File]) -> Noted:
     """What the annotations say: COCO's where there are any, else YOLO's."""
-    lists, odd = [], []
+    lists: list[tuple[File, dict[str, Any]]] = []
+    odd: list[tuple[str, Wrong]] = []
     for other in others:
         if other.name.lower().endswith(".json"):
             try:
                 found = json.loads(_text(other))
             except Wrong as wrong:
-                odd.append(wrong)
+                odd.append((other.name, wrong))
                 continue
             except ValueError as error:
-                odd.append(Wrong("this JSON file is damaged", got=f"{shown(other.name)}: {error}"))
+                odd.append((other.name, Wrong("this JSON file is damaged", got=f"{shown(other.name)}: {error}")))
                 continue
             if isinstance(found, dict) and {"images", "annotations", "categories"} <= found.keys():
                 lists.append((other, found))
     if lists:
-        return _of_coco(lists, files)
+        noted = _of_coco(lists, files)
+        noted.left_out += [(name, str(wrong)) for name, wrong in odd]  # it may have been a split's
+        return noted
     texts = {other.name: other for other in others if other.name.lower().endswith(".txt")}
     names = {PurePosixPath(name).with_suffix("").as_posix() for name in texts}
     if any(_beside(file.name) in names or _parallel(file.name) in names for file in files):
         return _of_yolo(files, texts, others)
     if odd:
-        raise odd[0]
+        raise odd[0][1]
     hint = "COCO's JSON (images, annotations, categories), or a YOLO text file for each picture"
     raise Wrong("there are pictures here and no boxes", got=shown(str(path)), try_=hint)
 
@@ -236,10 +241,16 @@ def _rows(file: File, found: dict[str, Any], key: str, needs: tuple[str, ...]) -
     rows = found[key]
     if not isinstance(rows, list):
         raise Wrong(f"{key} in a COCO file must be a list", got=f"{shown(file.name)}: {type(rows).__name__}")
+    rows = [{key: _whole(value) for key, value in row.items()} if isinstance(row, dict) else row for row in rows]
     for i, row in enumerate(rows):
         if not isinstance(row, dict) or any(not isinstance(row.get(need), (str, int)) for need in needs):
             raise Wrong(f"{key}[{i}] in a COCO file lacks {' or '.join(needs)}", got=f"{shown(file.name)}: {str(row)[:80]}")
     return rows
+
+
+def _whole(value: Any) -> Any:
+    """A whole number that was written as 1.0, as tables in which a row lacked it are written; anything else as it is."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _number(value: Any) -> TypeGuard[float]:
@@ -307,13 +318,20 @@ def _of_yolo(files: list[File], texts: dict[str, File], others: list[File]) -> N
     names, pose = _names(others)
     labels = {PurePosixPath(name).with_suffix("").as_posix(): text for name, text in texts.items()}
     noted, most = Noted(names), -1
+    told = {file.name: labels.get(_parallel(file.name)) or labels.get(_beside(file.name)) for file in files}
+    folders = {str(PurePosixPath(name).parent) for name, text in told.items() if text is not None}
+    empty = 0
     for file in files:
-        text = labels.get(_parallel(file.name)) or labels.get(_beside(file.name))
+        text = told[file.name]
+        if str(PurePosixPath(file.name).parent) not in folders:  # nobody has looked for anything there
+            noted.left_out.append((file.name, "no label file, as no picture of its folder has one"))
+            continue
         noted.things[file.name], noted.sizes[file.name] = [], None
         if (split := _split_of(file.name)) is not None:
             noted.splits[file.name] = split
-        if text is None:
-            continue  # a picture with nothing in it needs no file
+        if text is None:  # a picture with nothing in it needs no file
+            empty += 1
+            continue
         try:
             lines = _text(text).splitlines()
         except Wrong as wrong:
@@ -345,6 +363,8 @@ def _of_yolo(files: list[File], texts: dict[str, File], others: list[File]) -> N
                 most = max(most, kind)
     if not names:
         noted.classes = [str(i) for i in range(most + 1)]
+    if empty:
+        noted.notes.append(f"{empty:,} without a label file, taken for empty")
     return noted
 
 
@@ -385,9 +405,10 @@ def _gather(name: str, files: list[File], noted: Noted, left_out: list[tuple[str
     made: list[np.ndarray] = []
     kept: list[tuple[str, str]] = []  # name, and what decides on which side of the split it is
     held: list[list[tuple[int, list[float]]]] = []
+    known = {name for name, _ in out}
     for file in files:
         if file.name not in noted.things:
-            out.append((file.name, "the annotations do not name it"))
+            out += [] if file.name in known else [(file.name, "the annotations do not name it")]
             continue
         found = pictures.look(file, pixels, pictures.decode_whole)
         if isinstance(found, str):
@@ -433,7 +454,7 @@ def _gather(name: str, files: list[File], noted: Noted, left_out: list[tuple[str
             boxes_NM4[i, m], kinds_NM[i, m], there_NM[i, m] = torch.tensor(box), kind, True
     x_NCHW = pictures.as_channels(np.stack(made))[:, :3].contiguous()
     test = _held_out(kept, noted.splits, there_NM)
-    words = [f"{count:,} {what}" for what, count in sorted(notes.items()) if count]
+    words = noted.notes + [f"{count:,} {what}" for what, count in sorted(notes.items()) if count]
     whole = Boxes(x_NCHW, boxes_NM4, kinds_NM, there_NM, noted.classes, name=name)
     return Annotated(name, whole, test, told_out, words, noted.ids)
 

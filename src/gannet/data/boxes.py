@@ -289,6 +289,9 @@ def load(name: str, pixels: int = 128, *, mirror: bool = True) -> tuple[Scenes |
     train, watched = things[0].parted(20)
     if not things[0].classes:
         raise Wrong("scenes are drawn of pictures with classes", got=name, try_="--data mnist, or a folder with boxes")
+    if things[0].classes != things[1].classes:
+        what = "scenes are drawn of things that are of the same classes in training and test"
+        raise Wrong(what, got=name, try_="--data mnist, or a folder with boxes")
     small = min(1.0, pixels / 128)  # a smaller scene has smaller things in it
     sizes = (max(round(12 * small), SHORTEST + 1), max(round(56 * small), SHORTEST + 1))
     learnt, seen, held = (Scenes(part, pixels, sizes=sizes) for part in (train, watched, things[1]))

@@ -202,7 +202,7 @@ def options(name: str, eyes: str) -> dict[str, Any]:
     if name == "car-racing":
         if eyes == "vector":
             raise Wrong(
-                "car-racing is seen in pixels alone", got="--eyes vector", try_="gannet train drive --eyes pixels", usage=True
+                "car-racing is seen in pixels alone", got="--eyes vector", try_="--data car-racing --eyes pixels", usage=True
             )
         return {"road": name, "eyes": eyes, "repeat": 4}
     return {"road": name, "eyes": eyes, "config": scenario.config | {"observation": getattr(scenario, eyes)}}

@@ -334,7 +334,7 @@ class Vector:
         given = np.asarray(seeds) if is_atari(self.name) else list(seeds)
         with trouble(self.name, "when it was reset"):
             seen, about = self.env.reset(seed=given)
-        self.steps, self.lives_E = 0, self._lives(about)
+        self.steps, self.lives_E = 0, self._lives(about, np.zeros(self.count, np.int64))
         self.lost_E = torch.zeros(self.count, dtype=torch.bool)
         return self._looked(seen)
 
@@ -349,7 +349,7 @@ class Vector:
         """
         with trouble(self.name, f"in the middle, at step {self.steps + 1}"):
             seen, reward, terminated, truncated, about = self.env.step(self.played(did_E))
-        before_E, self.lives_E = self.lives_E, self._lives(about)
+        before_E, self.lives_E = self.lives_E, self._lives(about, self.lives_E)
         self.lost_E = torch.from_numpy(self.lives_E < before_E)
         self.steps += 1
         reward = np.asarray(reward, np.float32)
@@ -369,9 +369,12 @@ class Vector:
         did = np.where(bounded, stretched, np.clip(did, self.low, self.high))
         return did.astype(self.type).reshape(self.count, *self.shape)
 
-    def _lives(self, about: dict[str, Any]) -> np.ndarray:
-        """Lives that are left (E,); 0 throughout where nothing is said of them."""
-        return np.array(about.get("lives", np.zeros(self.count)), np.int64).reshape(self.count)
+    def _lives(self, about: dict[str, Any], before_E: np.ndarray) -> np.ndarray:
+        """Lives that are left (E,); as many as before where nothing is said of them, or something that is no count of them."""
+        told_E = np.asarray(about.get("lives"))
+        if told_E.shape != (self.count,) or told_E.dtype.kind not in "iuf":
+            return before_E
+        return np.where(about.get("_lives", True), told_E, before_E).astype(np.int64)
 
     def _looked(self, seen: Any) -> torch.Tensor:
         """Observations as a tensor of its own."""

@@ -251,6 +251,11 @@ def read(file: Path, play: Play) -> Parts:
             raise Wrong(f"{name} of a recording of {environment} should be {want}", got=f"{array.shape} in {file}")
         if array.dtype.kind not in "biuf" or not np.isfinite(array).all():
             raise Wrong(f"{name} of a recording must be finite numbers", got=file)
+    if play.bytes and n and seen_N.dtype != np.uint8:  # floats would be taken for pixels from 0 to 1
+        if not (seen_N == np.clip(seen_N, 0, 255).astype(np.uint8)).all():
+            got = f"{seen_N.min():g} to {seen_N.max():g} in {file}"
+            raise Wrong(f"observations of a recording of {environment} are whole numbers from 0 to 255", got=got)
+        seen_N = seen_N.astype(np.uint8)
     if actions and n and not (did_N == did_N.astype(np.int64)).all():
         raise Wrong(f"actions of {environment} are whole numbers", got=file)
     if actions and n and not 0 <= did_N.min() <= did_N.max() < actions:

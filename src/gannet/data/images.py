@@ -305,7 +305,7 @@ def with_classes(data: Images) -> Images:
         Wrong: where they are of no classes, or of one.
     """
     if len(data.classes) < 2:
-        hint = "a folder for each class, or a labels.csv beside the pictures"
+        hint = "every picture in a folder of its class, or a labels.csv beside the pictures"
         raise Wrong("there are no classes to tell apart", got=data.name, try_=hint)
     if data.labels_N is not None and len(data.labels_N) and int(torch.bincount(data.labels_N).max()) < 2:
         what = "every class has one picture to learn from, and none can be kept to watch"

@@ -34,7 +34,7 @@ from typing import IO, Any
 import numpy as np
 import psutil
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from gannet.data.images import Images
 from gannet.errors import Wrong
@@ -126,7 +126,7 @@ def read(place: str | Path, pixels: int | None = None, *, quiet: bool = False) -
     """Read a folder or a zip of pictures, once per process as long as nothing in it changes.
 
     Args:
-        place: the folder or zip
+        place: the folder or zip, or a CSV file in the folder that gives each picture its class
         pixels: of the sides of the squares they become: 8 to 128; without, as they are where all are of one size up to 64,
             else 64, or 32 where most are smaller than 64
         quiet: say nothing on stderr
@@ -136,13 +136,15 @@ def read(place: str | Path, pixels: int | None = None, *, quiet: bool = False) -
     """
     check_pixels(pixels)
     path = Path(place).expanduser()
+    table = path.name if path.suffix.lower() == ".csv" and path.is_file() else None
+    path = path if table is None else path.parent
     try:
         now = stamp(path)
     except (OSError, ValueError) as error:
         raise Wrong(
             "there is no such folder or zip", got=shown(str(place)), try_="the folder that holds the pictures"
         ) from error
-    return _read(path.absolute(), now, pixels, quiet)
+    return _read(path.absolute(), now, pixels, quiet, table)
 
 
 def check_pixels(pixels: int | None) -> None:
@@ -164,7 +166,7 @@ def stamp(path: Path) -> str:
 
 
 @functools.lru_cache(maxsize=2)
-def _read(path: Path, stamp: str, pixels: int | None, quiet: bool) -> Gallery:
+def _read(path: Path, stamp: str, pixels: int | None, quiet: bool, listed: str | None) -> Gallery:
     left_out: list[tuple[str, str]] = []
     with found_in(path, left_out) as (files, others):
         if not files:
@@ -173,6 +175,8 @@ def _read(path: Path, stamp: str, pixels: int | None, quiet: bool) -> Gallery:
             held = f"{shown(str(path))} ({', '.join(more)})" if more else shown(str(path))
             raise Wrong("there is no picture here", got=held, try_=f"files ending in {', '.join(sorted(SUFFIXES)[:6])} …")
         table, classes = _class_list(files, others), None
+        if listed is not None:  # whatever folders say
+            table = next(other for other in others if other.name == listed)
         if table is not None:
             files, classes = _listed(table, files, left_out)
         gallery = assemble(shown(path.stem if path.is_file() else path.name), files, pixels, left_out, classes)
@@ -231,7 +235,7 @@ def gather(
     strays = _strays(_unwrapped(files))
     for file, found, marked, stray in zip(files, made, marks or [None] * len(files), strays, strict=True):
         if isinstance(found, str) or stray:
-            out.append((file, found if isinstance(found, str) else "neither in train nor in test"))
+            out.append((file, found if isinstance(found, str) else stray))
             continue
         picture, remarks = found
         digest = hashlib.sha256(picture.tobytes()).hexdigest()
@@ -253,6 +257,12 @@ def gather(
     if labels is not None and not _one_each(labels, test):
         labels, kinds = None, []  # as many classes as pictures: nothing could be kept from training
         test[0] = True
+    loose = [file for file, part in zip(names, parts, strict=True) if len(part) == 1]
+    if classes is None and 0 < len(loose) < len(names):
+        more = f" and {len(loose) - 1:,} more lie" if len(loose) > 1 else " lies"
+        said = [f"no classes, for {shown(loose[0])}{more} in no folder of a class"]
+    else:
+        said = []
     return Gallery(
         name,
         as_channels(np.stack([picture for _, picture, _ in kept])),
@@ -261,7 +271,7 @@ def gather(
         [shown(one) for one in kinds],
         torch.tensor(test),
         told_out,
-        [f"{count} {what}" for what, count in sorted(notes.items())],
+        said + [f"{count} {what}" for what, count in sorted(notes.items())],
     )
 
 
@@ -510,7 +520,7 @@ def decode(stream: IO[bytes], pixels: int) -> tuple[np.ndarray, list[str]]:
         Unusable: for a picture without a usable square; others, as Pillow raises them, for a damaged one.
     """
     with Image.open(stream) as picture:
-        whole, remarks = _whole(picture, pixels)
+        whole, remarks, _ = _whole(picture, pixels)
         side = min(whole.size)
         left, top = (whole.width - side) // 2, (whole.height - side) // 2
         if whole.width != whole.height:
@@ -527,9 +537,8 @@ def decode_whole(stream: IO[bytes], pixels: int) -> tuple[np.ndarray, tuple[int,
     width and height as it is looked at; raises what `decode` does."""
     with Image.open(stream) as picture:
         wide, high = picture.size
-        whole, _ = _whole(picture, pixels)
-        # EXIF may have laid it on its side; Pillow tells the sides of a TIFF as they are then, those of others as they were.
-        size = (wide, high) if (whole.width >= whole.height) == (wide >= high) else (high, wide)
+        whole, _, turned = _whole(picture, pixels)
+        size = (high, wide) if turned else (wide, high)
         inside = fitting(size, pixels)
         small = whole.resize(inside, Image.Resampling.LANCZOS, reducing_gap=3.0)
     square = np.zeros((pixels, pixels, 4), np.uint8)
@@ -550,9 +559,12 @@ def _bounded(made: np.ndarray) -> np.ndarray:
     return made
 
 
-def _whole(picture: Image.Image, pixels: int) -> tuple[Image.Image, list[str]]:
-    """An opened picture upright and in eight bits, and what should be said of it."""
-    remarks = []
+def _whole(picture: Image.Image, pixels: int) -> tuple[Image.Image, list[str], bool]:
+    """An opened picture upright and in eight bits, what should be said of it, and whether it lay on its side.
+
+    Pillow turns a TIFF itself, and says its sides as they are then.
+    """
+    remarks, turned = [], False
     wide, high = picture.size
     if wide * high > LARGEST:
         raise Unusable(f"{wide:,}x{high:,} pixels: too large")
@@ -566,11 +578,12 @@ def _whole(picture: Image.Image, pixels: int) -> tuple[Image.Image, list[str]]:
     picture.draft("RGB", (2 * pixels, 2 * pixels))  # a JPEG of a camera is decoded at a fraction of its size
     picture.load()
     try:
+        turned = picture.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
         upright = ImageOps.exif_transpose(picture)
     except (SyntaxError, struct.error, KeyError, TypeError, ValueError, OSError):  # of metadata: the pixels are there already
-        upright = picture
+        upright, turned = picture, False
         remarks.append("with metadata that cannot be read, taken as they lie")
-    return _eight_bits(upright), remarks
+    return _eight_bits(upright), remarks, turned
 
 
 def _eight_bits(picture: Image.Image) -> Image.Image:
@@ -620,11 +633,20 @@ def _in_splits(parts: list[tuple[str, ...]]) -> bool:
     return set(_sides(parts)) == {"train", "test"}
 
 
-def _strays(parts: list[tuple[str, ...]]) -> list[bool]:
-    """Which pictures lie in neither of the two, where there are folders for both: nobody asked to learn from these."""
+def _strays(parts: list[tuple[str, ...]]) -> list[str]:
+    """Why pictures are left out by where they lie, "" for those that are not.
+
+    Nobody asked to learn from what lies in neither of the two where there are folders for both; and where what is learnt has
+    classes, a test picture without one tests nothing.
+    """
     sides = _sides(parts)
-    both = {"train", "test"} <= set(sides)
-    return [both and not side for side in sides]
+    if not {"train", "test"} <= set(sides):
+        return [""] * len(parts)
+    taught = [part[1:-1] for part, side in zip(parts, sides, strict=True) if side == "train"]
+    asked = [part[1:-1] for part, side in zip(parts, sides, strict=True) if side == "test"]
+    bare = all(taught) and len({folders[0] for folders in taught}) > 1 and not any(asked)
+    reasons = {"": "neither in train nor in test", "test": "in no class's folder, as those to learn from are" if bare else ""}
+    return [reasons.get(side, "") for side in sides]
 
 
 def _sides(parts: list[tuple[str, ...]]) -> list[str]:

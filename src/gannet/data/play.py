@@ -96,7 +96,7 @@ class Play:
         self.epochs: int = played["epochs"]
         self.minibatches: int = played["minibatches"]
         self.restart: int = played["restart"]
-        self.lives: bool = played.get("lives", False)  # runs of before it was there
+        self.lives: bool = played.get("lives", False)  # not said where it is not so: older runs are the same data
 
     @property
     def called(self) -> str:
@@ -167,6 +167,8 @@ def load(
         Wrong: for an unknown name, with the nearest; for what Gymnasium's checker finds wrong with one's own; for actions that
             are neither Discrete nor Box; for what is not installed.
     """
+    if restart is not None and restart < 1:
+        raise Wrong("environments begin anew after one rollout or more", got=restart, try_="--restart 32", usage=True)
     if min(environments, steps, epochs, minibatches) < 1 or steps % minibatches:
         got = f"{environments} environments, {steps} steps, {epochs} epochs, {minibatches} minibatches"
         raise Wrong("steps must be a multiple of minibatches, and all of them at least 1", got=got, usage=True)
@@ -186,7 +188,7 @@ def load(
             **known,
             "options": options or {},
             "opened": opened,
-            "played": played | {"restart": restart or max(1, round(SPAN / steps)), "lives": lives},
+            "played": played | {"restart": restart or max(1, round(SPAN / steps))} | ({"lives": True} if lives else {}),
             "prepared": _prepared(known),
             "licence": "the environment's own",
             "source": "played",

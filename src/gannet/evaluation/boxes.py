@@ -95,6 +95,7 @@ class Detection:
         began = time.perf_counter()
         told = objective.boxes(self.test.x_NCHW)
         spent = (time.perf_counter() - began) / len(self.test.x_NCHW)
+        many = min(len(self.test.x_NCHW), max(4, objective.many // self.test.pixels**2))  # that go through the net at once
         few = self.test.x_NCHW[:50]
         began = time.perf_counter()
         for one in few.split(1):
@@ -116,12 +117,12 @@ class Detection:
             "threshold": least,
             "at_threshold": {"precision": precise, "recall": found},
             "ap_of": classes,
-            "milliseconds": {"of a picture in 64": 1e3 * spent, "alone": 1e3 * alone},
+            "milliseconds": {f"of a picture in {many}": 1e3 * spent, "alone": 1e3 * alone},
             "about": f"{self.test.name}/{self.test.split}, {len(self.test):,} pictures with {things:,} things, by which "
             "nothing was chosen; scored by pycocotools. Baseline: bright blobs that touch nothing else, each called what the "
             f"nearest class's mean is. From a chance of {least:.2f}, chosen on {len(self.watched):,} watched pictures: "
             f"{precise:.2%} of what is told is there, {found:.2%} of what is there is told. A picture takes {1e3 * spent:.1f} "
-            f"ms in 64 at once, {1e3 * alone:.1f} alone ({torch.get_num_threads()} threads, {objective.precision}).",
+            f"ms in {many} at once, {1e3 * alone:.1f} alone ({torch.get_num_threads()} threads, {objective.precision}).",
             "picture": "Test pictures, and what is told of them from that chance on.",
         }
         return report, shown(self.test, told, least)

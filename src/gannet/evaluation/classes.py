@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from scipy import optimize, stats
 
 from gannet.data.images import Images, grid, straight, to_float
+from gannet.errors import Wrong
 from gannet.evaluation.images import Score, no_wishes
 from gannet.rng import Rng
 from gannet.training.guard import WORSE
@@ -31,9 +32,15 @@ class Classes:
         train: what is learnt from: for the baselines
         watched: kept from training, of the same kind: for the score while training, and for the temperature
         test: held out, looked at by `gannet evaluate` alone
+
+    Raises:
+        Wrong: where its classes are others.
     """
 
     def __init__(self, train: Images, watched: Images, test: Images):
+        if test.classes != train.classes:
+            got = f"{train.name}: {len(train.classes):,} classes learnt, {len(test.classes):,} others in the test set"
+            raise Wrong("what is tested is not of the classes that are learnt", got=got, try_="gannet train faces, for people")
         self.train, self.watched, self.test = train, watched, test
         #: A loss near 0 may jump by tens and mean nothing: only what is worse than knowing nothing, ln K, is a collapse.
         self.level = math.log(len(train.classes)) / WORSE

@@ -7,6 +7,7 @@ Shapes: N pictures, D numbers of a vector of length 1, K people, P pairs, S same
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
@@ -226,11 +227,12 @@ def lfw(e_ND: torch.Tensor, y_N: torch.Tensor, seed: int = 0) -> tuple[list[floa
         found.append([(e_ND[i_N[one_P[c]]] * e_ND[i_N[two_P[c]]]).sum(1) for c in chosen])
     right = []
     for fold in range(folds):
-        rest = [pair for other, pair in enumerate(found) if other != fold] or found  # one fold alone fits its own
+        rest = [pair for other, pair in enumerate(found) if other != fold and len(pair[0])] or found  # one alone fits its own
         at = most_right(torch.cat([same for same, _ in rest]), torch.cat([other for _, other in rest]))
         same, other = found[fold]
-        right.append(float(torch.cat([same > at, other <= at]).double().mean()) if len(same) else 1.0)
-    return right, sum(2 * len(same) for same, _ in found)
+        if len(same):  # a fold without pairs is right about nothing
+            right.append(float(torch.cat([same > at, other <= at]).double().mean()))
+    return right or [math.nan], sum(2 * len(same) for same, _ in found)
 
 
 def most_right(same_S: torch.Tensor, other_O: torch.Tensor) -> float:

@@ -220,6 +220,8 @@ def load_published(net: ResNet, state: Mapping[str, torch.Tensor]) -> list[str]:
             fits = (*state["fc.weight"].shape[:1], *fits[1:])  # of any number of classes
         elif name == "start.weight" and fits[1] == 1 and shape == (fits[0], 3, *fits[2:]):
             given, shape = given.to(tensor).sum(1, keepdim=True), fits
+        elif name == "start.weight" and fits[1] == 4 and shape == (fits[0], 3, *fits[2:]):  # colours are times alpha already
+            given, shape = torch.cat([given.to(tensor), torch.zeros_like(given[:, :1]).to(tensor)], 1), fits
         if shape != fits:
             hint = "--pixels above 64, which have the published first layer" if name == "start.weight" else usual
             raise Wrong(f"weights do not fit this ResNet-{net.depth}", got=f"{theirs[name]} is {shape}, not {fits}", try_=hint)

@@ -6,10 +6,13 @@ import math
 
 import torch
 
+from gannet.data.boxes import Batch
 from gannet.objectives.detect import Detect
 from gannet.preflight.case import Case, Finding, check, found
 
 MANY = 64  # pictures behind a statistic
+TRIES = 20  # batches in which they are looked for
+FEWEST = 12  # of which anything can be said
 CERTAIN = 4.0  # standard errors
 
 
@@ -17,14 +20,27 @@ def detects(case: Case) -> bool:
     return isinstance(case.objective, Detect)
 
 
+def some(case: Case) -> Batch:
+    """Pictures that have boxes, 64 at most, from as many batches as that takes: where few have any, one batch may have none."""
+    parts, many = [], 0
+    for step in range(TRIES):
+        batch = case.batch("boxes", MANY, step)
+        with_N = batch.there_NM.any(1)
+        parts.append([part[with_N] for part in batch])
+        many += int(with_N.sum())
+        if many >= MANY // 2:
+            break
+    return Batch(*(torch.cat(held)[:MANY] for held in zip(*parts, strict=True)))
+
+
 @check(fast=True, needs=detects)
 def boxes(case: Case) -> Finding:
     """Boxes lie inside the pictures that are fed, have an area of a pixel at least, and are of classes that the net tells."""
-    batch = case.batch("boxes", MANY)
+    batch = some(case)
     ends_X4, kinds_X = batch.boxes_NM4[batch.there_NM], batch.kinds_NM[batch.there_NM]
     pixels = batch.x_NCHW.shape[2]
     if not len(ends_X4):
-        return Finding("fail", f"no box in {MANY} pictures", "some", "annotations that no picture was found for")
+        return Finding("fail", f"no box in {TRIES * MANY:,} pictures", "some", "annotations that no picture was found for")
     sides_X2 = ends_X4[:, 2:] - ends_X4[:, :2]
     outside = ((ends_X4 < -0.01) | (ends_X4 > pixels + 0.01)).any(1)
     small = (sides_X2 < 1).any(1)
@@ -42,7 +58,10 @@ def boxes(case: Case) -> Finding:
 @check(fast=True, needs=detects)
 def boxes_fit(case: Case) -> Finding:
     """A picture's own boxes hold more edges, or fewer, than the places of another picture's boxes: they moved as it did."""
-    batch = case.batch("boxes", MANY)
+    batch = some(case)
+    if len(batch.x_NCHW) < FEWEST:
+        words = f"{len(batch.x_NCHW)} pictures with boxes in {TRIES * MANY:,}"
+        return Finding("info", f"{words}: too few to say", f"at least {FEWEST}")
     x_NHW = batch.x_NCHW.float().mean(1)
     edge_NHW = torch.zeros_like(x_NHW)
     edge_NHW[:, :, 1:] += x_NHW.diff(dim=2).abs()

@@ -65,15 +65,17 @@ def random_baseline(case: Case) -> Finding:
     """What chance gets, for comparison with every score; and that rewards are there to be met, of which size, and how they are
     scaled."""
     one = rollout(case, max(MANY, case.data.environments * case.data.steps))  # an untrained agent is as good as chance
-    counts_TE, ended_TE = one.counts_TE, one.terminated_TE | one.truncated_TE
-    reward_N = one.reward_TE[counts_TE]
-    episodes = int(ended_TE[:-1][~counts_TE[1:]].sum() + ended_TE[-1].sum())  # not lives, behind which a game goes on
-    each = f"{float(reward_N.sum()) / episodes:.3g} an episode of {len(reward_N) / episodes:.0f} steps" if episodes else ""
+    reward_N = one.reward_TE[one.counts_TE]
+    episodes = int((~one.counts_TE).sum())  # as many as were followed by a reset: a lost life is not
+    if episodes >= one.counts_TE.shape[1]:
+        each = f"{float(reward_N.sum()) / episodes:.3g} an episode of {len(reward_N) / episodes:.0f} steps"
+    else:  # too few to say what one is like
+        each = f"{episodes or 'no'} episode{'s' * (episodes > 1)} ended in {len(reward_N)} steps"
     scale = {"sign": "only their sign is learnt", "plain": "learnt as they are"}.get(
         case.objective.rewards, "divided by the running deviation of their discounted sum"
     )
     size = f"{float(reward_N.mean()):.3g} a step, {float(reward_N.min()):.3g} to {float(reward_N.max()):.3g}"
-    words = ", ".join(filter(None, [each or f"no episode ended in {len(one.reward_TE)} steps", size, scale]))
+    words = ", ".join([each, size, scale])
     holds = float(reward_N.max()) > float(reward_N.min()) or episodes > 0
     verdict = "pass" if holds and bool(reward_N.any()) else "warn"
     return Finding(verdict, words, "rewards that chance meets", "a reward so rare that learning has nothing to begin with")
@@ -108,6 +110,8 @@ def frame_order(case: Case) -> Finding:
     forwards = (after[:, :, :-1] == before[:, :, 1:]).flatten(2).all(2)[follows_TE]
     backwards = (after[:, :, 1:] == before[:, :, :-1]).flatten(2).all(2)[follows_TE]
     share, other = forwards.float().mean().item(), backwards.float().mean().item()
+    if not bool(follows_TE.any()):
+        return Finding("info", "episodes of one step, whose frames nothing follows", "")
     if bool((before[:, :, 0] == before[:, :, -1]).all()):
         return Finding("info", "frames that never differ", "")
     words = f"{share:.0%} of the stacks go on where the one before was, {other:.0%} the other way round"

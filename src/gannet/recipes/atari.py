@@ -25,7 +25,7 @@ def atari(
     discount: float = 0.99,
     entropy: float = 0.02,
     sticky: float = 0.25,
-    lives: bool = True,
+    lives: bool = False,
     seed: int = 0,
 ) -> Recipe:
     """An agent that sees four grey frames of 84 x 84 pixels, judged on held-out episodes with sticky actions and without.
