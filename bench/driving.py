@@ -2,6 +2,7 @@
 
     python bench/driving.py --roads highway merge --episodes 100 --out driving         # those who have learnt nothing
     python bench/driving.py --roads highway --runs runs/drive-1 --out driving          # and a run of ours, with delays
+    python bench/driving.py --roads highway --runs runs/drive-1 --onnx --out driving   # … and as `gannet export` writes it
     python bench/driving.py --roads highway --learn dqn --out driving    # Stable-Baselines3, where it is installed
 
 Everything is kept in --out as it comes, and what is there is not driven again. `--learn` trains by the numbers of highway-env's
@@ -109,6 +110,7 @@ def main() -> None:
     words.add_argument("--drivers", nargs="*", help="of those who have learnt nothing; without, all")
     words.add_argument("--runs", type=Path, nargs="*", default=[], help="run folders, of the one road that is named")
     words.add_argument("--weights", choices=["last", "best"], default="last", help="of runs; best: by seeds of their own")
+    words.add_argument("--onnx", action="store_true", help="runs as onnxruntime plays them, too")
     words.add_argument("--delays", type=int, nargs="*", default=[0], help="in decisions; of runs alone")
     words.add_argument("--learn", choices=["dqn", "ppo"], nargs="*", default=[], help="by Stable-Baselines3")
     words.add_argument("--steps", type=int, default=20_000, help="of --learn; the racetrack's script has 100,000")
@@ -137,6 +139,11 @@ def main() -> None:
             for delay in given.delays:
                 name = folder.name + ("-best" if given.weights == "best" else "") + (f"-delay-{delay}" if delay else "")
                 drive(where / f"{name}.json", world, scores.Net(loaded.objective, name), seeds, delay)
+            if given.onnx:
+                from gannet import export
+
+                path = export.to_onnx(loaded, where / f"{folder.name}.onnx").path
+                drive(where / f"{folder.name}-onnx.json", world, scores.Net(export.Session(path)), seeds)
         show(given.out, road)
 
 

@@ -9,6 +9,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from gannet import explain as explain
+    from gannet import export as export
     from gannet import matching as matching
     from gannet import preflight as preflight
     from gannet.errors import Wrong as Wrong
@@ -28,12 +29,25 @@ _HOMES = {
     "load": "gannet.run",
     "train": "gannet.run",
 }
-__all__ = ["Player", "Recipe", "Run", "Wrong", "__version__", "evaluate", "explain", "load", "matching", "preflight", "train"]
+__all__ = [
+    "Player",
+    "Recipe",
+    "Run",
+    "Wrong",
+    "__version__",
+    "evaluate",
+    "explain",
+    "export",
+    "load",
+    "matching",
+    "preflight",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:
     """The public names, each imported when it is first used: torch takes seconds and `import gannet` should not."""
-    if name in ("explain", "matching", "preflight"):  # modules
+    if name in ("explain", "export", "matching", "preflight"):  # modules
         return importlib.import_module(f"gannet.{name}")
     if name in _HOMES:
         value = getattr(importlib.import_module(_HOMES[name]), name)

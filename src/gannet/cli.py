@@ -14,6 +14,7 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -612,6 +613,43 @@ def evaluate(words: list[str]) -> None:
         print("\n" + _aligned(classes))
 
 
+def export(words: list[str]) -> None:
+    """write a run's net as ONNX, checked against torch"""
+    import tyro
+
+    def flags(
+        run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")],
+        out: str | None = None,
+        weights: Literal["last", "best"] = "last",
+        json: bool = False,
+        trust: bool = False,
+    ) -> None:
+        """Write what plays, tells classes or people apart, or draws as an ONNX file, once it has given what torch gives.
+
+        Args:
+            run: the run folder
+            out: the file; otherwise RUN/exported/model.onnx
+            weights: last, or best by the score that was watched while training
+            json: print what was written as JSON
+            trust: run the folder's own recipe.py, or an environment of somebody's own that it names
+        """
+
+    given = parse(flags, "gannet export", words)
+
+    from gannet.export import CHECKED, to_onnx
+    from gannet.run import load
+
+    loaded = load(given["run"], weights=given["weights"], trust=given["trust"])
+    made = to_onnx(loaded, given["out"])
+    if given["json"]:
+        print(json.dumps(asdict(made) | {"path": str(made.path)}, indent=2))
+        return
+    goes, comes = (", ".join(f"{name} {shape}" for name, shape in side.items()) for side in (made.inputs, made.outputs))
+    print(f"{made.path}\n{goes} -> {comes}; at most {made.apart:.1g} from torch, on {CHECKED} inputs")
+    times = ", ".join(f"{name} {middle:.2f} ms (99 % within {late:.2f})" for name, (middle, late) in made.milliseconds.items())
+    print(f"one at a time, on one thread: {times}")
+
+
 def _aligned(rows: list[list[str]]) -> str:
     """A table as lines of text."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -741,6 +779,7 @@ VERBS: dict[str, Callable[[list[str]], None]] = {
     "predict": predict,
     "explain": explain,
     "evaluate": evaluate,
+    "export": export,
     "list": list_,
     "data": data,
     "doctor": doctor,

@@ -61,7 +61,8 @@ def laid(x_NCHW: torch.Tensor, stride: int) -> torch.Tensor:
     n, channels, height, width = x_NCHW.shape
     h, w = height // stride, width // stride
     x = x_NCHW[:, :, : h * stride, : w * stride]
-    if x.dtype == torch.uint8 and stride in WORDS:  # what lies side by side stays so: moved as one number, in half the time
+    words = x.dtype == torch.uint8 and stride in WORDS and not torch.compiler.is_exporting()  # which ONNX has no word for
+    if words:  # what lies side by side stays so: moved as one number, in half the time
         x = x.contiguous().view(WORDS[stride]).view(n, channels, h, stride, w).permute(0, 2, 4, 1, 3)
         return x.reshape(n, -1).view(torch.uint8)
     x = x.reshape(n, channels, h, stride, w, stride)
