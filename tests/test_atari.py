@@ -9,11 +9,14 @@ import pytest
 import torch
 
 from conftest import Command, one_line
-from gannet import run
+from gannet import preflight, recipe, run
 from gannet.data import play
 from gannet.data.play import Rollout, taken
 from gannet.nets.agents import Agent
 from gannet.objectives.ppo import PPO, Samples
+from gannet.objectives.reinforce import Reinforce
+from gannet.preflight import nets
+from gannet.preflight.case import restoring
 from gannet.rng import Rng
 
 pytest.importorskip("ale_py")
@@ -28,6 +31,18 @@ def test_a_game_is_learnt_and_goes_on_where_it_stopped(tmp_path: Path) -> None:
     seen = torch.randint(0, 256, (2, 4, 84, 84), dtype=torch.uint8)
     one, two = (loaded.objective.decide(seen) for loaded in (made, run.load(tmp_path / "run")))
     assert torch.equal(one.p_EA, two.p_EA) and torch.equal(one.value_E, two.value_E)
+
+
+def test_the_dumb_baseline_is_karpathys() -> None:
+    card, asked = recipe.find("atari"), {"size": "tiny", "method": "reinforce"}
+    words = (asked, asked | {"game": "breakout", "lives": True})
+    made, beside = (recipe.build(card, recipe.resolve(card, one)) for one in words)
+    assert isinstance(made.objective, Reinforce) and made.objective.moving and made.objective.points
+    assert made.data.epochs == 1 and not made.data.lives and made.data.steps == 256  # long enough for a point
+    assert not beside.objective.points and beside.data.lives  # a brick is no end
+    with restoring():
+        told = nets.moved(preflight.Case(made))
+    assert told.verdict == "info" and "known to its end" in told.measured  # no point in so few steps, and no fault of the net
 
 
 def test_an_unknown_game_is_told_in_a_line(gannet: Command) -> None:

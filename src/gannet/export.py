@@ -148,8 +148,8 @@ def to_onnx(run: Run, path: str | Path | None = None) -> Exported:
     with torch.inference_mode(), one_thread():
         times = {"onnx": timed(lambda: session.raw(arrays)), "torch": timed(lambda: made.net(**one))}
     write_bytes(path, content)
-    sorts = [{one.name: shape_of(one) for one in side} for side in session.sides()]
-    return Exported(path, *sorts, apart, times)
+    goes, comes = ({one.name: shape_of(one) for one in side} for side in session.sides())
+    return Exported(path, goes, comes, apart, times)
 
 
 def outward(run: Run, n: int) -> Outward:

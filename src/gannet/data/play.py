@@ -131,6 +131,11 @@ class Play:
         return Live(self, objective, seed, start)
 
 
+def atari(game: str) -> str:
+    """The id of ale-py's game of this name, as space_invaders."""
+    return "ALE/" + "".join(word[:1].upper() + word[1:] for word in game.split("_")) + "-v5"
+
+
 def load(
     name: str,
     *,

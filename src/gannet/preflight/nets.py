@@ -160,7 +160,11 @@ def moved(case: Case) -> Finding:
     for name in case.players():
         net = objective.players[name].net
         before = {key: p.detach().clone() for key, p in net.named_parameters()}
-        case.turn(objective, name, case.batch(name, by=objective))
+        batch = case.batch(name, by=objective)
+        counts_N = getattr(batch, "counts", None)
+        if counts_N is not None and not counts_N.any():  # rewards to come, of which so few steps show no end
+            return Finding("info", f"no step of {len(counts_N)} is known to its end, so that nothing is learnt", "")
+        case.turn(objective, name, batch)
         sizes = {key: 0.0 if p.grad is None else p.grad.norm().item() for key, p in net.named_parameters()}
         of += len(sizes)
         for key, parameter in net.named_parameters():

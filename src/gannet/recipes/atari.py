@@ -10,6 +10,7 @@ from gannet.evaluation.play import Playing
 from gannet.nets.agents import Agent
 from gannet.objectives.ppo import PPO
 from gannet.objectives.pqn import PQN
+from gannet.objectives.reinforce import Reinforce
 from gannet.recipe import Recipe, one_cycle
 
 
@@ -18,7 +19,7 @@ def atari(
     game: str = "pong",
     data: str | None = None,
     encoder: Literal["shallow", "small", "nature", "impala"] = "small",
-    method: Literal["ppo", "pqn"] = "ppo",
+    method: Literal["ppo", "pqn", "reinforce"] = "ppo",
     environments: int | None = None,
     epochs: int | None = None,
     rate: float | None = None,
@@ -35,7 +36,7 @@ def atari(
         game: any of ale-py's, as pong, breakout, space_invaders
         data: an environment's whole id instead, as ALE/Pong-v5
         encoder: small is residual and quick on CPUs, shallow one look before a dense layer, nature as in DQN, impala large
-        method: ppo, or pqn, which learns what actions are worth, with normalised layers
+        method: ppo; pqn, which learns what actions are worth; or reinforce, the dumb baseline, as Karpathy played Pong
         environments: games that are played side by side; without, 16 (tiny: 4, base: 128)
         epochs: times that each rollout is learnt from; without, 2 (base: 3)
         rate: peak learning rate; without, 1e-3 (pqn and base: 2.5e-4)
@@ -45,16 +46,15 @@ def atari(
         lives: a lost life is learnt from as an end, in games that have lives; it is judged on whole games
         seed: of everything that is random
     """
-    tiny, small = (32, 4, 32, 2, 2, 1e-3, 1_024), (None, 16, 128, 2, 8, 1e-3, 2_457_600)
-    numbers = {"tiny": tiny, "small": small, "base": (None, 128, 128, 3, 16, 2.5e-4, 50_000_000)}
-    width, many, steps, times, parts, peak, examples = numbers[size]
-    name = data or "ALE/" + "".join(word[:1].upper() + word[1:] for word in game.split("_")) + "-v5"
+    tiny, small, base = (32, 4, 32, 2, 2, 4096), (None, 16, 128, 2, 8, 2_457_600), (None, 128, 128, 3, 16, 5 * 10**7)
+    width, many, steps, times, parts, examples = {"tiny": tiny, "small": small, "base": base}[size]
+    steps, times = (8 * steps, 1) if method == "reinforce" else (steps, times)  # it learns from what it sees the end of, once
     rollout = {"environments": environments or many, "steps": steps, "epochs": epochs or times, "minibatches": parts}
-    train = play.load(name, sticky=sticky, lives=lives, restart=128, **rollout)  # every 16,384 steps: games are long
+    train = play.load(data or play.atari(game), sticky=sticky, lives=lives, restart=16_384 // steps, **rollout)
     net = Agent(train.seen, train.actions, train.box, encoder=encoder, width=width, norm=method == "pqn")
-    words = {"rate": rate or (2.5e-4 if method == "pqn" else peak), "discount": discount, "rewards": "sign"}
-    near = {"clip": 0.1, "entropy": entropy, "value_clip": None} if method == "ppo" else {}
-    objective = (PPO if method == "ppo" else PQN)(net, train, **near, **words)
+    words = {"rate": rate or (2.5e-4 if method == "pqn" or size == "base" else 1e-3), "discount": discount, "rewards": "sign"}
+    near, old = {"clip": 0.1, "entropy": entropy, "value_clip": None}, {"moving": True, "points": train.name == "ALE/Pong-v5"}
+    kind, own = {"ppo": (PPO, near), "pqn": (PQN, {}), "reinforce": (Reinforce, old)}[method]
     scores = Playing(train, episodes=3, watched=1) if size == "tiny" else Playing(train, watched=4)  # games are long
     rest = {"seed": seed, "schedule": lambda done, examples: one_cycle(done, rise=0.02), "show": 0, "evaluation": scores}
-    return Recipe(train, objective, batch=train.environments * train.steps, examples=examples, **rest)
+    return Recipe(train, kind(net, train, **words, **own), batch=train.environments * train.steps, examples=examples, **rest)
