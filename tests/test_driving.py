@@ -337,6 +337,7 @@ def test_a_net_learns_to_drive_is_judged_and_is_the_same_when_loaded(tmp_path: P
     low, high = report["scores"]["total"]["interval"]
     assert low <= report["scores"]["total"]["value"] <= high and picture.shape[2] == 3
     assert set(report["delayed"]) == set(report["scores"]) - {"decision_ms"}
+    assert f"return {report['delayed']['total']['value']:.1f}" in report["about"]
     again, _ = judge.judge(made.objective)
     assert all(again["scores"][name] == report["scores"][name] for name in scores.MEANINGS if name != "arrived")
 

@@ -27,6 +27,7 @@ from gannet.objectives import gan
 from gannet.objectives.classify import Classify
 from gannet.objectives.language import Language
 from gannet.objectives.ppo import PPO
+from gannet.objectives.pqn import PQN
 from gannet.objectives.text_gan import TextGan
 from gannet.recipe import Recipe, constant
 from gannet.rng import Rng
@@ -685,6 +686,17 @@ def truncation_taken_for_termination(made: Recipe, monkeypatch: pytest.MonkeyPat
         return right(self, rollout._replace(terminated_TE=ended), rng)
 
     monkeypatch.setattr(PPO, "prepare", prepare)
+
+
+@bug("pqn", "targets", "known-values")
+def truncation_taken_for_termination_by_a_q_network(made: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = PQN._samples
+
+    def samples(self: PQN, rollout: Any, reward_TE: torch.Tensor, best_TE: torch.Tensor) -> Any:
+        ended = rollout.terminated_TE | rollout.truncated_TE
+        return right(self, rollout._replace(terminated_TE=ended), reward_TE, best_TE)
+
+    monkeypatch.setattr(PQN, "_samples", samples)
 
 
 @bug("play", "targets", "known-values")

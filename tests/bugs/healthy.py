@@ -63,6 +63,7 @@ def least_squares(made: Recipe) -> None:
 CONTESTS = {change.__name__: change for change in (exact, wasserstein, hinge, least_squares)}
 
 PATHS = ("policy", "gumbel", "cot")
+METHODS = ("pqn",)
 
 
 def build(name: str, *, size: str = "tiny", seed: int = 0, data: str = "digits8", **flags: object) -> Recipe:
@@ -71,11 +72,13 @@ def build(name: str, *, size: str = "tiny", seed: int = 0, data: str = "digits8"
         torch.manual_seed(seed)
         if name == "classifier":
             return classifier(size, data, seed)  # type: ignore[arg-type]
-        card = recipe.find("digits" if name in CONTESTS else "write" if name in PATHS else name)
+        card = recipe.find("digits" if name in CONTESTS else "write" if name in PATHS else "play" if name in METHODS else name)
         if card.name == "digits":  # bugs are planted on the plainer net
             flags = {"classes": False, **flags}
         if name in PATHS:
             flags = {"gan": name, **flags}
+        if name in METHODS:
+            flags = {"method": name, **flags}
         data = {"write": "sums", "play": "CartPole-v1"}.get(card.name, data) if data == "digits8" else data
         made = recipe.build(card, recipe.resolve(card, {"size": size, "seed": seed, "data": data, **flags}))
         if name in CONTESTS:

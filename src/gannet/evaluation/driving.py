@@ -301,7 +301,11 @@ class Driving:
             "picture": "The episodes' returns, the worst first: of the net, and of the idle driver in grey.",
         }
         if late is not None:
-            report["delayed"] = told(late)
+            report["delayed"] = behind = told(late)
+            report["about"] += (
+                f" With every decision made on what was seen one before: return {behind['total']['value']:.1f}, "
+                f"{behind['collided']['value']:.0%} collided."
+            )
         return report, drawn([one.total for one in mine], [one.total for one in others])
 
 

@@ -12,6 +12,7 @@ from gannet.data.play import Play, Rollout
 from gannet.nets.agents import Agent
 from gannet.objectives.playing import Playing
 from gannet.objectives.ppo import PPO
+from gannet.objectives.pqn import PQN
 from gannet.preflight.case import Case, Finding, check, found
 from gannet.rng import Rng
 
@@ -34,8 +35,8 @@ def proximal(case: Case) -> bool:
 
 
 def rewarded(case: Case) -> bool:
-    """Values are learnt as PPO learns them, of the environment's own rewards: of a critic's, nobody knows what is right."""
-    return proximal(case) and case.objective.rewarded
+    """Values are learnt of the environment's own rewards: of a critic's, nobody knows what is right; and REINFORCE has none."""
+    return plays(case) and isinstance(case.objective, PPO | PQN) and case.objective.rewarded
 
 
 def chosen(case: Case) -> bool:
@@ -136,8 +137,8 @@ def first_ratio(case: Case) -> Finding:
 
 @check(fast=True, needs=rewarded)
 def targets(case: Case) -> Finding:
-    """Where values are right, no action is better than expected: advantages are 0 in a chain whose values are known, whether
-    episodes end there or are only cut off."""
+    """Where values are right, no action is better than expected: advantages are 0 in a chain whose values are known, and a
+    Q-network's targets are these values, whether episodes end there or are only cut off."""
     off = {}
     for ends in ("terminated", "truncated"):
         objective = case.copy()
@@ -156,8 +157,10 @@ def targets(case: Case) -> Finding:
         ended, cut = (last_T, none) if ends == "terminated" else (none, last_T)
         rows_T = (torch.zeros(length), value_T, reward_T, ended, cut, counts_T)
         log_p, value, *rows = (row_T[:, None].expand(length, many).clone() for row_T in rows_T)
-        made = objective.prepare(Rollout(seen_TE, did_TE, {"log_p": log_p, "value": value}, *rows), Rng(0, 0, "agent"))
-        off[ends] = float(made.advantage[made.counts].abs().max())
+        kept = {"log_p": log_p, "value": value, "best": value}
+        made = objective.prepare(Rollout(seen_TE, did_TE, kept, *rows), Rng(0, 0, "agent"))
+        apart = made.advantage if isinstance(objective, PPO) else made.target - value
+        off[ends] = float(apart[made.counts].abs().max())
     words = ", ".join(f"{size:.2g} where episodes are {ends}" for ends, size in off.items())
     cause = "truncation taken for termination, rewards a step too early or late, or sums that go on beyond an end"
     return found(max(off.values()) < 1e-3, words, "0 and 0", cause)
@@ -178,12 +181,14 @@ def known_values(case: Case) -> Finding:
     for ends in ("terminated", "truncated"):
         game = played.load("gannet.data.games:Chain", environments=8, steps=8, minibatches=1, options={"ends": ends})
         torch.manual_seed(0)
-        objective = copy.deepcopy(case.objective).instead(Agent(game.seen, game.actions, game.box, "dense", 32), game)
+        net = Agent(game.seen, game.actions, game.box, "dense", 32, norm=isinstance(case.objective, PQN))
+        objective = copy.deepcopy(case.objective).instead(net, game)
         objective.rewards, objective.discount = "plain", GAMMA
         objective.players["agent"].rate = 1e-2
         small = copy.copy(case.made)
         small.data, small.objective, small.batch = game, objective, 64
-        Case(small, case.engine).fit(objective, LEARNT, batch=64)
+        again = len(objective.turns(0.0)) // (game.epochs * game.minibatches)  # a memory is learnt from many times a step
+        Case(small, case.engine).fit(objective, LEARNT // again + 4, batch=64)
         learnt = objective.decide(torch.eye(3)).value_E.tolist()
         true = chain_values(ends)
         off = max(off, *(abs(a - b) for a, b in zip(learnt, true, strict=True)))
