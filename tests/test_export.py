@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -61,7 +62,8 @@ def test_an_agent_decides_as_it_does_here(data: str, method: str) -> None:
         torch.testing.assert_close(held, decided.mean_EA, rtol=1e-4, atol=1e-5)
         assert wrote.inputs == {"seen": "(N, 3) float32"} and wrote.outputs == {"action": "(N, 1) float32"}
     elif method == "pqn":
-        torch.testing.assert_close(held, made.objective.quality(seen), rtol=1e-4, atol=1e-5)
+        best = held.amax(1)  # in the rewards' own unit, as `decide` tells it
+        torch.testing.assert_close(best, decided.value_E, rtol=1e-4, atol=1e-5)
         assert wrote.outputs == {"worth": "(N, 2) float32"}
     else:
         torch.testing.assert_close(held, decided.p_EA, rtol=1e-4, atol=1e-5)
@@ -90,6 +92,7 @@ def test_faces_and_digits_are_what_they_are_here() -> None:
     torch.testing.assert_close(
         alone(export.to_onnx(faces, "f.onnx").path, pictures=x), faces.objective.embed(x), rtol=1e-4, atol=1e-5
     )
+    assert set(export.about(faces)) == {"gannet", "recipe", "command", "step", "trained_on"}  # and not whom it learnt from
     digits = run.train("digits", size="tiny", data="bars", steps=2, out="digits", skip=NONE)
     z, y = digits.objective.noises(3, 7), digits.objective.kinds(3)
     held = alone(export.to_onnx(digits, "d.onnx").path, noise=z, kind=y)
@@ -118,4 +121,7 @@ def test_what_is_not_exported_is_told_in_a_line(monkeypatch: pytest.MonkeyPatch,
     with pytest.raises(Wrong) as told:
         export.to_onnx(made)
     one_line(str(told.value), "do not give the same", "nothing was written", "0.01")
+    monkeypatch.setattr(export.Session, "__call__", lambda self, **inputs: right(self, **inputs) * math.nan)
+    with pytest.raises(Wrong, match="do not give the same"):
+        export.to_onnx(made)
     assert not Path("draws/exported").exists()

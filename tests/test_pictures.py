@@ -392,6 +392,19 @@ def test_test_pictures_without_a_class_are_left_out_where_others_have_one(tmp_pa
     assert dict(map(tuple, gallery.left_out)) == {
         f"test/good{i:02}.png": "in no class's folder, as those to learn from are" for i in range(5)
     }
+    for name in "ab":  # as contests have them: a test set with classes, and another without
+        good(tmp_path / "mine" / "val" / name, 6)
+    again = read(tmp_path / "mine")
+    assert again.classes == ["a", "b"] and (len(again.split("train")), len(again.split("test"))) == (40, 12)
+    assert again.left_out == gallery.left_out
+    listed = "\n".join(["file,class", *(f"test/good{i:02}.png,{KINDS[i % 2]}" for i in range(5)), "train/a/good00.png,cat",
+                        *(f"train/{n}/good{i:02}.png,dog" for n in "ab" for i in range(1, 20))])  # fmt: skip
+    (tmp_path / "mine" / "of all.csv").write_text(listed)
+    told = read(tmp_path / "mine" / "of all.csv")  # a list says more than folders
+    assert told.classes == KINDS and sum(name.startswith("test/") for name in told.names_N) == 5
+    (tmp_path / "mine" / ".hidden.csv").write_text(listed)
+    with pytest.raises(Wrong, match="begins with a dot"):
+        read(tmp_path / "mine" / ".hidden.csv")
 
 
 def test_folders_called_train_and_test_are_the_splits(tmp_path: Path) -> None:

@@ -793,3 +793,13 @@ def test_memory_that_is_counted_grows_as_the_batch_does() -> None:
 def test_a_batch_of_nothing_is_refused(gannet: Command) -> None:
     done = gannet("train", "images", "--data", "bars", "--size", "tiny", "--batch", "0", status=2)
     one_line(done.stderr, "at least one example", "--batch 0")
+
+
+def test_a_run_of_before_is_of_the_same_data(apart: Path) -> None:
+    """Data whose name is not what they were asked by, as a zip's, are recorded as the recipe's own: earlier runs say so."""
+    (apart / "mine").mkdir()
+    for i in range(20):
+        Image.fromarray(np.random.default_rng(i).integers(0, 256, (8, 8), np.uint8)).save(apart / "mine" / f"{i}.png")
+    made = run.train("images", size="tiny", data="./mine", steps=2, out="run", skip={"all": "to be quick"})
+    assert list(made.record["data"])[0] == "own/train"
+    assert run.train("images", size="tiny", data="./mine", more=1, out="run", skip={"all": "to be quick"}).step == 3

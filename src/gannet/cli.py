@@ -631,7 +631,7 @@ def export(words: list[str]) -> None:
             out: the file; otherwise RUN/exported/model.onnx
             weights: last, or best by the score that was watched while training
             json: print what was written as JSON
-            trust: run the folder's own recipe.py, or an environment of somebody's own that it names
+            trust: run the folder's own recipe.py, where the run was made by somebody's own recipe
         """
 
     given = parse(flags, "gannet export", words)

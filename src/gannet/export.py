@@ -48,11 +48,12 @@ class Deciding(nn.Module):
         super().__init__()
         self.net, self.looked = objective.finished, objective.looked
         self.called = "worth" if hasattr(objective, "quality") else "chances" if objective.play.box is None else "action"
+        self.register_buffer("unit", objective.unit(objective.finished).clone())  # of rewards
 
     def forward(self, seen: torch.Tensor) -> torch.Tensor:
         seen = self.looked(seen)
         if self.called == "worth":
-            return dueling(*self.net(seen))
+            return dueling(*self.net(seen)) * self.unit
         policy_NA = self.net.only_policy(seen).float()
         return policy_NA.softmax(1) if self.called == "chances" else policy_NA
 
@@ -134,13 +135,13 @@ def to_onnx(run: Run, path: str | Path | None = None) -> Exported:
     made.net.eval()
     content = serialised(made, about(run))
     session = Session(content)
-    apart, largest = 0.0, 0.0
+    pairs = []
     with torch.no_grad():
         for n in (CHECKED, 1):  # any number of them goes in
             some = {name: value[:n] for name, value in made.inputs.items()}
-            ours, theirs = made.net(**some), session(**some)
-            apart = max(apart, float((ours - theirs).abs().max()))
-            largest = max(largest, float(ours.abs().max()))
+            pairs.append((made.net(**some), session(**some)))
+    ours, theirs = (torch.cat(side) for side in zip(*pairs, strict=True))
+    apart, largest = float((ours - theirs).abs().max()), float(ours.abs().max())  # not a number where any is none
     if not apart <= LEAST * max(largest, 1e-3):
         raise Wrong("ONNX and torch do not give the same; nothing was written", got=f"{apart:.2g} apart of {largest:.2g}")
     one = {name: value[:1] for name, value in made.inputs.items()}
@@ -184,6 +185,7 @@ def about(run: Run) -> dict[str, str]:
     told = {"gannet": __version__, "recipe": run.record["recipe"], "command": run.record["command"], "step": str(run.step)}
     told |= {"trained_on": f"{facts['name']}, licence: {facts['licence']}"}
     names = facts.get("meanings") if hasattr(run.objective, "decide") else run.classes
+    names = None if hasattr(run.objective, "embed") else names  # of the people it has learnt from: they are nobody's business
     return told | ({"names": json.dumps(names, ensure_ascii=False)} if names else {})
 
 

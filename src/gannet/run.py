@@ -826,7 +826,8 @@ def _with_own(facts: dict[str, Any], made: recipe.Recipe) -> dict[str, Any]:
     """The facts of all data that a recipe opened, the training set first; one that the recipe made itself is "own/train"."""
     mine = made.data.facts()
     key = f"{mine['name']}/{mine['split']}"
-    return facts if key in facts or mine in facts.values() else {"own/train": mine, **facts}
+    # Recorded episodes are always opened through the ledger, under a name that leaves out how a road was set up.
+    return facts if key in facts or mine.get("kind") == "episodes" else {"own/train": mine, **facts}
 
 
 def _same_data(facts: dict[str, Any], record: dict[str, Any], try_: str) -> None:

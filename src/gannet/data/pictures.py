@@ -176,7 +176,9 @@ def _read(path: Path, stamp: str, pixels: int | None, quiet: bool, listed: str |
             raise Wrong("there is no picture here", got=held, try_=f"files ending in {', '.join(sorted(SUFFIXES)[:6])} …")
         table, classes = _class_list(files, others), None
         if listed is not None:  # whatever folders say
-            table = next(other for other in others if other.name == listed)
+            table = next((other for other in others if other.name == listed), None)
+            if table is None:
+                raise Wrong("a list whose name begins with a dot is not read", got=shown(listed), try_="another name for it")
         if table is not None:
             files, classes = _listed(table, files, left_out)
         gallery = assemble(shown(path.stem if path.is_file() else path.name), files, pixels, left_out, classes)
@@ -232,7 +234,7 @@ def gather(
         Wrong: where too few can be used.
     """
     out, kept, first, notes = list(left_out), [], {}, Counter[str]()
-    strays = _strays(_unwrapped(files))
+    strays = _strays(_unwrapped(files), classed=classes is not None)
     for file, found, marked, stray in zip(files, made, marks or [None] * len(files), strays, strict=True):
         if isinstance(found, str) or stray:
             out.append((file, found if isinstance(found, str) else stray))
@@ -633,20 +635,25 @@ def _in_splits(parts: list[tuple[str, ...]]) -> bool:
     return set(_sides(parts)) == {"train", "test"}
 
 
-def _strays(parts: list[tuple[str, ...]]) -> list[str]:
+def _strays(parts: list[tuple[str, ...]], classed: bool) -> list[str]:
     """Why pictures are left out by where they lie, "" for those that are not.
 
-    Nobody asked to learn from what lies in neither of the two where there are folders for both; and where what is learnt has
-    classes, a test picture without one tests nothing.
+    Nobody asked to learn from what lies in neither of the two where there are folders for both; and where folders are classes
+    of what is learnt, and no list says them (`classed`), a test picture in none of them tests nothing.
     """
     sides = _sides(parts)
     if not {"train", "test"} <= set(sides):
         return [""] * len(parts)
     taught = [part[1:-1] for part, side in zip(parts, sides, strict=True) if side == "train"]
-    asked = [part[1:-1] for part, side in zip(parts, sides, strict=True) if side == "test"]
-    bare = all(taught) and len({folders[0] for folders in taught}) > 1 and not any(asked)
-    reasons = {"": "neither in train nor in test", "test": "in no class's folder, as those to learn from are" if bare else ""}
-    return [reasons.get(side, "") for side in sides]
+    kinds = not classed and all(taught) and len({folders[0] for folders in taught}) > 1
+    return [
+        "neither in train nor in test"
+        if not side
+        else "in no class's folder, as those to learn from are"
+        if kinds and side == "test" and len(part) == 2
+        else ""
+        for part, side in zip(parts, sides, strict=True)
+    ]
 
 
 def _sides(parts: list[tuple[str, ...]]) -> list[str]:
@@ -719,7 +726,7 @@ def _class_list(files: list[File], others: list[File]) -> File | None:
             if all(place[: len(above)] == above for place in places):
                 found.append(other)
     parts = _unwrapped([file.name for file in files])
-    parts = [part for part, stray in zip(parts, _strays(parts), strict=True) if not stray]
+    parts = [part for part, stray in zip(parts, _strays(parts, classed=True), strict=True) if not stray]
     if _in_splits(parts):
         parts = [part[1:] for part in parts]
     folders = _classes(parts)[1]

@@ -38,7 +38,7 @@ def atari(
         encoder: small is residual and quick on CPUs, shallow one look before a dense layer, nature as in DQN, impala large
         method: ppo; pqn, which learns what actions are worth; or reinforce, the dumb baseline, as Karpathy played Pong
         environments: games that are played side by side; without, 16 (tiny: 4, base: 128)
-        epochs: times that each rollout is learnt from; without, 2 (base: 3)
+        epochs: times that each rollout is learnt from; without, 2 (base: 3, reinforce: 1)
         rate: peak learning rate; without, 1e-3 (pqn and base: 2.5e-4)
         discount: what a reward is worth a step later
         entropy: of ppo: weight of the policy's entropy, which keeps it trying
@@ -48,9 +48,9 @@ def atari(
     """
     tiny, small, base = (32, 4, 32, 2, 2, 4096), (None, 16, 128, 2, 8, 2_457_600), (None, 128, 128, 3, 16, 5 * 10**7)
     width, many, steps, times, parts, examples = {"tiny": tiny, "small": small, "base": base}[size]
-    steps, times = (8 * steps, 1) if method == "reinforce" else (steps, times)  # it learns from what it sees the end of, once
+    steps, times, anew = (8 * steps, 1, 16) if method == "reinforce" else (steps, times, 128)  # it must see how things end
     rollout = {"environments": environments or many, "steps": steps, "epochs": epochs or times, "minibatches": parts}
-    train = play.load(data or play.atari(game), sticky=sticky, lives=lives, restart=16_384 // steps, **rollout)
+    train = play.load(data or play.atari(game), sticky=sticky, lives=lives, restart=anew, **rollout)  # games are long
     net = Agent(train.seen, train.actions, train.box, encoder=encoder, width=width, norm=method == "pqn")
     words = {"rate": rate or (2.5e-4 if method == "pqn" or size == "base" else 1e-3), "discount": discount, "rewards": "sign"}
     near, old = {"clip": 0.1, "entropy": entropy, "value_clip": None}, {"moving": True, "points": train.name == "ALE/Pong-v5"}
