@@ -48,7 +48,8 @@ class Deciding(nn.Module):
         super().__init__()
         self.net, self.looked = objective.finished, objective.looked
         self.called = "worth" if hasattr(objective, "quality") else "chances" if objective.play.box is None else "action"
-        self.register_buffer("unit", objective.unit(objective.finished).clone())  # of rewards
+        self.unit: torch.Tensor  # of rewards
+        self.register_buffer("unit", objective.unit(objective.finished).clone())
 
     def forward(self, seen: torch.Tensor) -> torch.Tensor:
         seen = self.looked(seen)
