@@ -194,6 +194,15 @@ def test_every_score_stands_beside_chance_and_the_best_single_action(pole: place
     assert "seeds, 11000 to 11001" in few["about"] and "likeliest action is taken always" in few["about"]
 
 
+def test_one_action_for_ever_is_not_waited_for(pole: places.Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Breakout, where nobody serves, goes on for half an hour: a hundred such games would take one evaluation a night."""
+    monkeypatch.setattr(scores, "STILL", 5)
+    report, _ = Playing(pole, episodes=6).judge(Balance())
+    assert min(report["returns"][""]["agent"]["lengths"]) > 100
+    (still,) = (told for name, told in report["returns"][""].items() if name.startswith("always"))
+    assert set(still["lengths"]) == {5}
+
+
 def test_the_best_single_action_is_found_and_one_game_is_not_taken_for_many(counting: places.Play) -> None:
     playing = Playing(counting, episodes=5)
     assert playing.best_constant({}, 0)[0] == "2"

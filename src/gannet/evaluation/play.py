@@ -29,6 +29,7 @@ from gannet.rng import Rng
 
 EPISODES = 100  # behind a reported score
 WATCHED = 10  # behind the score that is watched while training
+STILL = 4_500  # steps of one action alone, five minutes of an Atari game: where it serves no ball, nothing more comes
 TRIALS = 3  # on which each constant action is tried before the best of them is measured
 SIDE_BY_SIDE = 20  # environments at once
 CONSTANTS = 32  # actions at most that are tried
@@ -267,6 +268,7 @@ def played(
     *,
     seed: int = 0,
     seats: int = SIDE_BY_SIDE,
+    most: int | None = None,
     **changes: Any,
 ) -> list[Episode]:
     """The episodes of these seeds, in their order.
@@ -277,14 +279,16 @@ def played(
         seeds: of the environments
         seed: of the choices
         seats: environments at once
+        most: steps after which an episode is cut off; without, those after which the environment does it
         changes: as for `Play.open`
     """
+    most = min(filter(None, (play.limit, most)), default=MOST)
     seats = min(seats, len(seeds))
     returns_N, length_N = torch.zeros(len(seeds), dtype=torch.float64), torch.zeros(len(seeds), dtype=torch.int64)
     ended_N = torch.zeros(len(seeds), dtype=torch.bool)
     last = [""] * len(seeds)
     with contextlib.closing(play.open(seats, **changes)) as vector:
-        for now in moments(vector, seats, choose, seeds, seed=seed, most=play.limit or MOST):
+        for now in moments(vector, seats, choose, seeds, seed=seed, most=most):
             which_E = now.going_E.nonzero().flatten()
             returns_N[now.first + which_E] += now.reward_E[which_E].double()
             length_N[now.first + which_E] += 1
@@ -460,7 +464,10 @@ class Playing:
                 "random": at_random(self.play),
                 f"always {still}": always(action),
             }
-            found = {name: played(self.play, choose, held_out, seed=seed, **changes) for name, choose in policies.items()}
+            found = {
+                name: played(self.play, choose, held_out, seed=seed, most=STILL if name.startswith("always") else None, **changes)
+                for name, choose in policies.items()
+            }
             scores |= self.beside(found, suffix, seed)
             told[suffix.strip("_")] = {
                 name: {"returns": [one.returns for one in some], "lengths": [one.length for one in some]}
@@ -495,7 +502,9 @@ class Playing:
         """The single action that does best on a few episodes of other seeds: its name, and it."""
         tried = constants(self.play)
         few = seeds(VALIDATION, TRIALS, seed)
-        scored = {name: mean(played(self.play, always(did), few, seed=seed, **changes)) for name, did in tried.items()}
+        scored = {
+            name: mean(played(self.play, always(did), few, seed=seed, most=STILL, **changes)) for name, did in tried.items()
+        }
         best = max(scored, key=lambda name: scored[name])
         return best, tried[best]
 
