@@ -801,5 +801,5 @@ def test_a_run_of_before_is_of_the_same_data(apart: Path) -> None:
     for i in range(20):
         Image.fromarray(np.random.default_rng(i).integers(0, 256, (8, 8), np.uint8)).save(apart / "mine" / f"{i}.png")
     made = run.train("images", size="tiny", data="./mine", steps=2, out="run", skip={"all": "to be quick"})
-    assert list(made.record["data"])[0] == "own/train"
+    assert next(iter(made.record["data"])) == "own/train"
     assert run.train("images", size="tiny", data="./mine", more=1, out="run", skip={"all": "to be quick"}).step == 3

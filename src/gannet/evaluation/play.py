@@ -464,8 +464,9 @@ class Playing:
                 "random": at_random(self.play),
                 f"always {still}": always(action),
             }
+            cut = {name: STILL if name.startswith("always") else None for name in policies}
             found = {
-                name: played(self.play, choose, held_out, seed=seed, most=STILL if name.startswith("always") else None, **changes)
+                name: played(self.play, choose, held_out, seed=seed, most=cut[name], **changes)
                 for name, choose in policies.items()
             }
             scores |= self.beside(found, suffix, seed)
