@@ -299,28 +299,10 @@ def test_an_end_is_followed_by_what_was_seen_last_and_by_a_step_that_does_not_co
     assert rows.truncated_TE[:, 0].tolist() == (is_last if ends == "truncated" else [False] * 8)
 
 
-LIVES = """
-import gymnasium as gym
-import numpy as np
-from gymnasium import spaces
-
-class Three(gym.Env):
-    # seven steps, each worth 1; of three lives the third step costs one and the fifth another; then the game is cut off
-    observation_space, action_space = spaces.Box(0, 1, (1,), np.float32), spaces.Discrete(2)
-    def reset(self, *, seed=None, options=None):
-        super().reset(seed=seed)
-        self.time = 0
-        return np.zeros(1, np.float32), {}
-    def step(self, action):
-        self.time += 1
-        return np.ones(1, np.float32), 1.0, False, self.time == 7, {"lives": 3 - (self.time >= 3) - (self.time >= 5)}
-"""
-
-
 @pytest.mark.parametrize("lives", [False, True])
 def test_a_lost_life_ends_what_is_learnt_and_not_the_game(lives: bool) -> None:
-    Path("lives.py").write_text(LIVES)
-    play = played.load("lives:Three", environments=2, steps=10, minibatches=1, lives=lives)
+    Path("broken.py").write_text(BROKEN)
+    play = played.load("broken:Three", environments=2, steps=10, minibatches=1, lives=lives)
     objective = agent(play)
     rows = live(play, objective)
     at = [t for t in range(10) if rows.terminated_TE[t, 0]]
@@ -336,10 +318,9 @@ def test_a_lost_life_ends_what_is_learnt_and_not_the_game(lives: bool) -> None:
 
 def test_what_is_said_of_lives_may_be_anything() -> None:
     """Of two players, or on some steps alone: an environment that was played before lives counted is played on."""
-    Path("odd.py").write_text(LIVES.replace('{"lives": 3', '{"lives": [1, 2]} if self.time < 4 else {"x": 3'))
-    Path("rare.py").write_text(LIVES.replace('{"lives": 3', '{} if self.time != 5 else {"lives": 3'))
-    for name in ("odd", "rare"):
-        rows = live(play := played.load(f"{name}:Three", environments=2, steps=10, minibatches=1, lives=True), agent(play))
+    Path("broken.py").write_text(BROKEN)
+    for name in ("Players", "Rarely"):
+        rows = live(play := played.load(f"broken:{name}", environments=2, steps=10, minibatches=1, lives=True), agent(play))
         assert not rows.terminated_TE.any()  # who has told nothing before has lost nothing
 
 
@@ -522,6 +503,22 @@ class Fine(gym.Env):
         return self.seen(), self.reward(), False, self.time == 150, {}
     def seen(self): return np.full(2, 0.01 * (self.time % 50), np.float32)
     def reward(self): return 1.0
+
+class Three(Fine):
+    # seven steps, each worth 1; of three lives the third step costs one and the fifth another; then the game is cut off
+    def reset(self, *, seed=None, options=None):
+        self.time = 0
+        return super().reset(seed=seed)
+    def step(self, action):
+        seen, reward, terminated, _, _ = super().step(action)
+        return seen, reward, terminated, self.time == 7, self.told()
+    def told(self): return {"lives": 3 - (self.time >= 3) - (self.time >= 5)}
+
+class Players(Three):
+    def told(self): return {"lives": [1, 2]} if self.time < 4 else {"lives": None}
+
+class Rarely(Three):
+    def told(self): return {"lives": 1} if self.time == 5 else {}
 
 class Raises(Fine):
     def reward(self): return 1.0 if self.time < 5 else [][0]

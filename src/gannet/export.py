@@ -11,6 +11,7 @@ Shapes: N examples, E observations, C channels, H, W pixels, A actions, K classe
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import logging
 import time
@@ -31,7 +32,6 @@ from gannet.errors import Wrong
 from gannet.evaluation.driving import one_thread
 from gannet.files import write_bytes
 from gannet.objectives.pqn import dueling
-from gannet.rng import Rng
 from gannet.run import Run
 
 NAME = "exported/model.onnx"  # in the run folder, where nothing else is said
@@ -128,7 +128,8 @@ def to_onnx(run: Run, path: str | Path | None = None) -> Exported:
     Raises:
         Wrong: for a run that writes texts or finds boxes, where a package is missing, and where the two differ.
     """
-    onnxruntime()  # whether all is there, before anything is done
+    for name in ("onnx", "onnxscript", "onnxruntime"):  # whether all is there, before anything is done
+        needed(name)
     path = Path(path or run.folder / NAME)
     if path.suffix != ".onnx":
         raise Wrong("a file of this kind ends in .onnx", got=path, try_=f"--out {path}.onnx", usage=True)
@@ -160,22 +161,18 @@ def outward(run: Run, n: int) -> Outward:
     Raises:
         Wrong: for a run of which nothing can be.
     """
-    objective, rng = run.objective, Rng(0, 0, "export")
-    facts = next(iter(run.record["data"].values()))
+    objective = run.objective
     if hasattr(objective, "decide"):
-        shape = (n, *objective.play.seen)
-        seen = rng.integers(256, int(np.prod(shape))).view(shape)
-        return Outward(Deciding(objective), {"seen": seen.to(torch.uint8) if objective.play.bytes else seen / 64 - 2})
+        return Outward(Deciding(objective), {"seen": run.random_inputs(n)})
     if hasattr(objective, "paint"):
         inputs = {"noise": objective.noises(n, 0)}
         kinds = objective.kinds(n)
         return Outward(Drawing(run.nets["generator"]), inputs if kinds is None else inputs | {"kind": kinds})
-    if hasattr(objective, "logits") or hasattr(objective, "embed"):
-        shape = (n, facts["channels"], facts["pixels"], facts["pixels"])
-        pictures = {"pictures": rng.integers(256, int(np.prod(shape))).view(shape).to(torch.uint8)}
-        if hasattr(objective, "embed"):
-            return Outward(Embedding(objective.average), pictures)
-        return Outward(Telling(run.nets["classifier"], run.record.get("trained", {}).get("temperature", 1.0)), pictures)
+    if hasattr(objective, "embed"):
+        return Outward(Embedding(objective.average), {"pictures": run.random_inputs(n)})
+    if hasattr(objective, "logits"):
+        warm = run.record.get("trained", {}).get("temperature", 1.0)
+        return Outward(Telling(run.nets["classifier"], warm), {"pictures": run.random_inputs(n)})
     what = "agents, classifiers, recognisers of faces and generators of pictures are exported, and this run is none of them"
     raise Wrong(what, got=run.record["recipe"], usage=True)
 
@@ -215,7 +212,8 @@ class Session:
     """
 
     def __init__(self, model: str | Path | bytes):
-        runtime = onnxruntime()
+        runtime = needed("onnxruntime")  # alone: a file is read where none can be written
+        runtime.set_default_logger_severity(3)
         options = runtime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         if not isinstance(model, bytes) and not Path(model).is_file():
@@ -278,19 +276,14 @@ def quietly() -> Iterator[None]:
         logging.disable(before)
 
 
-def onnxruntime() -> Any:
-    """The runtime, where everything is there.
+def needed(name: str) -> Any:
+    """A package of the extra `export`.
 
     Raises:
-        Wrong: where a package is not installed.
+        Wrong: where it is not installed.
     """
     try:
-        import onnx  # noqa: F401
-        import onnxruntime
-        import onnxscript  # noqa: F401  # what torch.onnx writes with
+        return importlib.import_module(name)
     except ImportError as missing:
-        raise Wrong(
-            "exporting needs a package that is not installed", got=missing.name, try_="pip install 'gannet[export]'"
-        ) from missing
-    onnxruntime.set_default_logger_severity(3)
-    return onnxruntime
+        hint = "pip install 'gannet[export]'"
+        raise Wrong("exporting needs a package that is not installed", got=name, try_=hint) from missing

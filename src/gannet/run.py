@@ -277,19 +277,22 @@ class Run:
             return hashlib.sha256("\0".join(self.objective.write(4, 0, length=64)).encode()).hexdigest()
         if hasattr(self.objective, "sample"):
             return hashlib.sha256(self.sample(16).tobytes()).hexdigest()
-        facts = next(iter(self.record["data"].values()))
+        noise = self.random_inputs(16)
         if hasattr(self.objective, "decide"):
-            seen_E = Rng(0, 0, "digest").integers(256, 16 * math.prod(facts["shape"])).view(16, *facts["shape"])
-            seen_E = seen_E.to(torch.uint8) if facts["bytes"] else seen_E / 64 - 2
-            decided = [part for part in self.objective.decide(seen_E) if part is not None]
-            return hashlib.sha256(b"".join(part.numpy().tobytes() for part in decided)).hexdigest()
-        shape = (16, facts["channels"], facts["pixels"], facts["pixels"])
-        noise = Rng(0, 0, "digest").integers(256, math.prod(shape)).view(shape).to(torch.uint8)
-        if hasattr(self.objective, "boxes"):
+            said = [part for part in self.objective.decide(noise) if part is not None]
+        elif hasattr(self.objective, "boxes"):
             said = [*self.objective.boxes(noise)]
         else:
             said = [(self.objective.embed if hasattr(self.objective, "embed") else self.objective.logits)(noise)]
         return hashlib.sha256(b"".join(part.numpy().tobytes() for part in said)).hexdigest()
+
+    def random_inputs(self, n: int) -> torch.Tensor:
+        """n inputs of chance as a net that plays or looks takes them: observations (n, ...), or byte pictures (n, C, H, W)."""
+        facts = next(iter(self.record["data"].values()))
+        plays = hasattr(self.objective, "decide")
+        shape = (n, *(facts["shape"] if plays else (facts["channels"], facts["pixels"], facts["pixels"])))
+        x = Rng(0, 0, "digest").integers(256, math.prod(shape)).view(shape)
+        return x / 64 - 2 if plays and not facts["bytes"] else x.to(torch.uint8)
 
     def class_number(self, label: int | str | None) -> int | None:
         """A class's number from its name or number."""

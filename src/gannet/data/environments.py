@@ -372,9 +372,9 @@ class Vector:
     def _lives(self, about: dict[str, Any], before_E: np.ndarray) -> np.ndarray:
         """Lives that are left (E,); as many as before where nothing is said of them, or something that is no count of them."""
         told_E = np.asarray(about.get("lives"))
-        if told_E.shape != (self.count,) or told_E.dtype.kind not in "iuf":
+        if told_E.shape != (self.count,) or told_E.dtype.kind not in "iu":
             return before_E
-        return np.where(about.get("_lives", True), told_E, before_E).astype(np.int64)
+        return np.where(about.get("_lives", True), told_E, before_E)
 
     def _looked(self, seen: Any) -> torch.Tensor:
         """Observations as a tensor of its own."""

@@ -259,12 +259,10 @@ def gather(
     if labels is not None and not _one_each(labels, test):
         labels, kinds = None, []  # as many classes as pictures: nothing could be kept from training
         test[0] = True
-    loose = [file for file, part in zip(names, parts, strict=True) if len(part) == 1]
+    said, loose = [], [file for file, part in zip(names, parts, strict=True) if len(part) == 1]
     if classes is None and 0 < len(loose) < len(names):
         more = f" and {len(loose) - 1:,} more lie" if len(loose) > 1 else " lies"
         said = [f"no classes, for {shown(loose[0])}{more} in no folder of a class"]
-    else:
-        said = []
     return Gallery(
         name,
         as_channels(np.stack([picture for _, picture, _ in kept])),
@@ -646,14 +644,9 @@ def _strays(parts: list[tuple[str, ...]], classed: bool) -> list[str]:
         return [""] * len(parts)
     taught = [part[1:-1] for part, side in zip(parts, sides, strict=True) if side == "train"]
     kinds = not classed and all(taught) and len({folders[0] for folders in taught}) > 1
-    return [
-        "neither in train nor in test"
-        if not side
-        else "in no class's folder, as those to learn from are"
-        if kinds and side == "test" and len(part) == 2
-        else ""
-        for part, side in zip(parts, sides, strict=True)
-    ]
+    outside, bare = "neither in train nor in test", "in no class's folder, as those to learn from are"
+    tested = ["" if len(part) > 2 or not kinds else bare for part in parts]
+    return [{"": outside, "train": "", "test": why}[side] for why, side in zip(tested, sides, strict=True)]
 
 
 def _sides(parts: list[tuple[str, ...]]) -> list[str]:

@@ -95,7 +95,7 @@ class Detection:
         began = time.perf_counter()
         told = objective.boxes(self.test.x_NCHW)
         spent = (time.perf_counter() - began) / len(self.test.x_NCHW)
-        many = min(len(self.test.x_NCHW), max(4, objective.many // self.test.pixels**2))  # that go through the net at once
+        many = min(len(self.test.x_NCHW), objective.at_once(self.test.pixels**2))
         few = self.test.x_NCHW[:50]
         began = time.perf_counter()
         for one in few.split(1):

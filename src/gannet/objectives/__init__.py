@@ -119,12 +119,16 @@ class Averaged:
     def state(self) -> dict[str, torch.Tensor]:
         return {"seen": self.seen} | {f"average.{name}": tensor for name, tensor in self.average.state_dict().items()}
 
+    def at_once(self, pixels: int) -> int:
+        """How many pictures of so many pixels go through the averaged net at once."""
+        return max(4, self.many // pixels)
+
     @torch.no_grad()
     def said(self, x_NCHW: torch.Tensor, precision: str = "float32") -> list[torch.Tensor]:
         """What the averaged net says of byte pictures (N, C, H, W), in parts: as much memory for large as for small ones."""
         device = next(self.average.parameters()).device
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-            parts = x_NCHW.split(max(4, self.many // math.prod(x_NCHW.shape[2:])))
+            parts = x_NCHW.split(self.at_once(math.prod(x_NCHW.shape[2:])))
             return [self.average(to_float(x).to(device, memory_format=torch.channels_last)).float() for x in parts]
 
 
