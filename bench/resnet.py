@@ -75,7 +75,7 @@ def main() -> None:
     plain = Plain(3, 10, stem="small")
     adam = torch.optim.AdamW(plain.parameters(), lr=1e-3)
     ours = Classify(ResNet(3, 10, stem="small"), 10)
-    engine = Engine()
+    engine = Engine(cpu=True)
     engine.prepare(ours)
     engine.settle("auto", True)
     ours.precision = engine.precision

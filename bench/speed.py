@@ -52,7 +52,7 @@ class Bench:
         with keeping(Ledger()):
             card = recipe.find(name)
             made = recipe.build(card, recipe.resolve(card, {}))
-        self.made, self.engine, self.name = made, Engine(precision), name
+        self.made, self.engine, self.name = made, Engine(precision, cpu=True), name
         self.batch, self.at = batch or made.batch, 0
         self.engine.prepare(made.objective)
         self.bare = copy.copy(made.objective)  # the same nets, no penalty

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from gannet.data.images import Batch
@@ -37,6 +38,21 @@ def test_a_shift_is_the_naive_shift() -> None:
     expected = torch.full_like(x, -1)
     expected[..., 2:, :-1] = x[..., :-2, 1:]
     assert torch.allclose(out, expected, atol=1e-5)
+
+
+def test_a_move_is_the_bilinear_sampling_of_a_plane_twice_differentiable() -> None:
+    x, u, on = pictures().double().requires_grad_(), numbers()[:, :3].double() * 2 - 1, torch.tensor([1.0, 1, 0, 1, 1, 1])
+    out = augment.moved(x, u, on.double())
+    flat = torch.zeros(6, 2, 3, dtype=torch.float64)
+    flat[:, 0, 0] = flat[:, 1, 1] = 1 + 0.15 * u[:, 2] * on
+    flat[:, :, 2] = 0.25 * u[:, :2] * on[:, None]
+    places = F.affine_grid(flat, list(x.shape), align_corners=False)
+    expected = F.grid_sample(x + 1, places, align_corners=False) - 1
+    assert torch.allclose(out, expected, atol=1e-12) and not torch.allclose(out, x)
+    slopes = [torch.autograd.grad(y.square().sum(), x, create_graph=True)[0] for y in (out, expected)]
+    assert torch.allclose(slopes[0], slopes[1], atol=1e-10)
+    slopes[0].square().sum().backward()  # which not every torch can do through a grid's sampling
+    assert x.grad is not None and x.grad.abs().sum() > 0
 
 
 def test_a_cut_is_the_naive_cut() -> None:

@@ -22,6 +22,7 @@ from conftest import Command, one_line
 from gannet import Recipe, preflight
 from gannet.data import images
 from gannet.objectives import gan
+from gannet.preflight import report
 from gannet.run import look_over
 
 TINY = {"size": "tiny", "data": "digits8"}
@@ -373,3 +374,12 @@ def test_plain_nets_and_tensors() -> None:
     ]
     assert [finding.verdict for finding in bad] == ["fail"] * len(bad)
     assert all(finding.cause for finding in bad)
+
+
+def test_nothing_more_is_asked_of_a_card_that_gave_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(check: Any, case: preflight.Case) -> report.Row:
+        words = "AcceleratorError: CUDA error: device-side assert triggered"
+        return report.Row(check.name, "fail", words, "a step that can be taken", "a class number out of range", 0.0, "")
+
+    monkeypatch.setattr(report, "look", broken)
+    assert len(preflight.fly(preflight.Case(healthy.classifier()))) == 1

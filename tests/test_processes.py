@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import socket
 import subprocess
@@ -10,6 +11,9 @@ from pathlib import Path
 
 import pytest
 import torch
+
+from gannet.errors import Wrong
+from gannet.training.engine import Engine
 
 SCRIPT = """
 import functools, sys
@@ -50,7 +54,7 @@ def free_port() -> str:
 
 def launch(name: str, processes: int, penalty: str = "", script: str = SCRIPT) -> list[dict]:
     Path("train.py").write_text(script)
-    settings = {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
+    settings = {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     command = [sys.executable]
     if processes > 1:
         torchrun = ["-m", "torch.distributed.run", "--nproc_per_node", str(processes), "--master_addr", "127.0.0.1"]
@@ -113,7 +117,7 @@ def test_two_processes_play_what_one_would() -> None:
 
 def on_two(*words: str) -> subprocess.CompletedProcess[str]:
     """`gannet train WORDS` on two processes."""
-    settings = os.environ | {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
+    settings = os.environ | {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     torchrun = ["-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_addr", "127.0.0.1"]
     command = [sys.executable, *torchrun, "--master_port", free_port(), "-m", "gannet", "train", *words]
     done = subprocess.run(command, env=settings, capture_output=True, text=True, timeout=120)
@@ -141,3 +145,24 @@ def test_a_recipe_with_augmentation_runs_on_two_processes_and_resumes() -> None:
     words = ("images", "--size", "tiny", "--data", "digits8", "--steps", "4", "--out", "run")
     on_two(*words)
     assert "going on at step 4 of 6" in on_two(*words, "--more", "2").stderr
+
+
+def test_more_processes_than_accelerators_are_refused_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    monkeypatch.setattr(torch.accelerator, "device_count", lambda: 1)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    with pytest.raises(Wrong, match=r"2 processes, 1 of them.*nproc_per_node"):
+        Engine()
+    assert Engine(cpu=True).device == torch.device("cpu")  # which is no accelerator's business
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA card")
+def test_a_card_gives_the_same_bits_and_full_floats_and_one_may_work_beside_it() -> None:
+    engine, beside = Engine(), Engine(cpu=True)
+    assert engine.device == torch.device("cuda:0") and beside.device == torch.device("cpu")
+    layer = torch.nn.Conv2d(32, 32, 3, padding=1).to(engine.device)
+    x = torch.randn(64, 32, 28, 28, device=engine.device)
+    slopes = [torch.autograd.grad(layer(x).square().sum(), layer.weight)[0] for _ in range(5)]
+    assert all(torch.equal(slope, slopes[0]) for slope in slopes)
+    exact = copy.deepcopy(layer).double()(x.double())
+    assert (layer(x) - exact).norm() / exact.norm() < 1e-6

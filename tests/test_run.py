@@ -54,7 +54,7 @@ def weights(folder: Path | str) -> dict[str, torch.Tensor]:
             for key, inner in value.items():
                 walk(inner, f"{name}.{key}")
 
-    walk(torch.load(folders.checkpoints(Path(folder))[-1], weights_only=True), "")
+    walk(torch.load(folders.checkpoints(Path(folder))[-1], map_location="cpu", weights_only=True), "")
     return found
 
 

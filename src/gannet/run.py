@@ -354,10 +354,18 @@ def load(folder: str | Path, *, weights: str = "last", trust: bool = False) -> R
     note = _fill(made.objective.nets(), path, record)
     if weights == "best" and "of_best" in record.get("trained", {}):  # what was found of these weights when the run ended
         record = record | {"trained": record["trained"] | record["trained"]["of_best"]}
-    if hasattr(made.objective, "precision"):  # as it was trained, or in full where that would be slow
-        fast = record["precision"] == "bfloat16" and bfloat16_pays(torch.device("cpu"))
-        made.objective.precision = "bfloat16" if fast else "float32"
+    _on_cpu(made.objective, record)
     return Run(folder, record, made.objective, note.get("step", 0), trust)
+
+
+def _on_cpu(objective: Any, record: dict[str, Any]) -> None:
+    """An objective as it is used when it is loaded: on the CPU, in the precision that it was trained in, or in full where that
+    would be slow."""
+    for net in (*(player.net for player in objective.players.values()), *objective.nets().values()):
+        net.cpu()
+    if hasattr(objective, "precision"):
+        fast = record["precision"] == "bfloat16" and bfloat16_pays(torch.device("cpu"))
+        objective.precision = "bfloat16" if fast else "float32"
 
 
 def _fill(nets: dict[str, torch.nn.Module], path: Path, record: dict[str, Any]) -> dict[str, Any]:
@@ -603,7 +611,7 @@ def _build(
 
     def build(arguments: dict[str, Any]) -> recipe.Recipe:
         with torch.random.fork_rng(devices=[]):  # the nets' first weights; a caller's own numbers stay as they were
-            torch.manual_seed(arguments.get("seed", 0))
+            torch.default_generator.manual_seed(arguments.get("seed", 0))
             made = recipe.build(chosen, arguments)
         engine.share(made.batch)
         engine.prepare(made.objective)
@@ -684,7 +692,7 @@ def look_over(
 
     def build(size: str | None = None) -> recipe.Recipe:
         with keeping(Ledger(offline=offline)), torch.random.fork_rng(devices=[]):
-            torch.manual_seed(arguments.get("seed", 0))
+            torch.default_generator.manual_seed(arguments.get("seed", 0))
             return recipe.build(chosen, arguments | ({"size": size} if size else {}))
 
     engine = Engine()
@@ -727,7 +735,9 @@ def rehearse(name: str, **words: Any) -> tuple[str, str]:
         except Stopped as stopped:  # by somebody at the keyboard, who does not mean the rehearsal
             raise KeyboardInterrupt from stopped
         assert made is not None
-        live = Run(where, folders.read_record(where), made.objective, 2).digest()
+        record = folders.read_record(where)
+        _on_cpu(made.objective, record)
+        live = Run(where, record, made.objective, 2).digest()
         fresh = subprocess.run([sys.executable, "-c", DIGEST, where], capture_output=True, text=True)
     if fresh.returncode:
         raise Wrong("the run cannot be loaded in a fresh process", got=fresh.stderr.strip().splitlines()[-1])
@@ -1232,7 +1242,7 @@ def restore(where: Path, objective: Any, engine: Engine) -> int:
     path = folders.checkpoints(where)[-1]
     older = f"deleting {path.name}, which goes on from the one before" if len(folders.checkpoints(where)) > 1 else None
     try:
-        state = torch.load(path, map_location=engine.device, weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)  # from where each part goes where it belongs
     except Exception as error:  # torch raises half a dozen types for a damaged file
         raise Wrong("the run's newest checkpoint is damaged", got=path, try_=older) from error
     for name in objective.players:

@@ -305,7 +305,7 @@ def classifier(
 ) -> Classifier:
     """A small classifier trained on shaken pictures for a few passes through the one loop, averaged and in eval mode."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         net = Classifier(data.pixels, data.channels, len(data.classes))
     objective = Classify(net, len(data.classes))
     engine = Engine(precision)

@@ -9,12 +9,14 @@ prefix (0 or 1), S tokens so far.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from gannet.nets.residual import Residual
 
@@ -102,7 +104,10 @@ class Attention(nn.Module):
                 causal = False
             memory[:] = [k, v]
         mask = None if there_NT is None else there_NT[:, None, None]
-        h_NHTD = F.scaled_dot_product_attention(q, k, v, mask, is_causal=causal and mask is None)
+        # On a card the kernels that go without the matrix of all pairs add gradients up in no fixed order.
+        exact = sdpa_kernel(SDPBackend.MATH) if q.is_cuda and torch.is_grad_enabled() else contextlib.nullcontext()
+        with exact:
+            h_NHTD = F.scaled_dot_product_attention(q, k, v, mask, is_causal=causal and mask is None)
         return self.tell(h_NHTD.transpose(1, 2).flatten(2))
 
 
@@ -133,6 +138,8 @@ class Cell(nn.Module):
         self.dropout = dropout
 
     def forward(self, x_NTC: torch.Tensor, memory: list[Any] | None = None) -> torch.Tensor:
+        if x_NTC.is_cuda:  # where weights shall lie one behind another, and in a copy of a net do not
+            self.run.flatten_parameters()
         h_NTC, state = self.run(x_NTC, memory[0] if memory else None)
         if memory is not None:
             memory[:] = [state]

@@ -11,7 +11,6 @@ Shapes: N examples, C channels (an alpha channel, the fourth, moves with the oth
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 
 NUMBERS = 10  # uniform numbers that one example's change is made of
 
@@ -36,12 +35,21 @@ def moved(
     x_NCHW: torch.Tensor, u_N3: torch.Tensor, on_N: torch.Tensor, far: float = 0.125, larger: float = 0.15
 ) -> torch.Tensor:
     """Shifted by up to an eighth of the size either way, and up to 15 % smaller or larger."""
-    scale = 1 + larger * u_N3[:, 2] * on_N
-    shift = 2 * far * u_N3[:, :2] * on_N[:, None]
-    nought = torch.zeros_like(scale)
-    top, bottom = (torch.stack(row, 1) for row in ((scale, nought, shift[:, 0]), (nought, scale, shift[:, 1])))
-    places = F.affine_grid(torch.stack([top, bottom], 1), list(x_NCHW.shape), align_corners=False)
-    return F.grid_sample(x_NCHW + 1, places, align_corners=False) - 1
+    scale_N, shift_N2 = 1 + larger * u_N3[:, 2] * on_N, 2 * far * u_N3[:, :2] * on_N[:, None]
+    down_NSS, across_NSS = (resampling(x_NCHW.shape[-1], scale_N, shift_N2[:, i]) for i in (1, 0))
+    return down_NSS[:, None] @ (x_NCHW + 1) @ across_NSS[:, None].mT - 1
+
+
+def resampling(size: int, scale_N: torch.Tensor, shift_N: torch.Tensor) -> torch.Tensor:
+    """Bilinear sampling along one axis as a matrix (N, size of what comes out, size of what goes in), with 0 outside.
+
+    Sides are from -1 to 1, and what comes out at x is what went in at scale · x + shift. As products of matrices a move has
+    derivatives of any order and the same bits every time on any device, which `grid_sample` has not.
+    """
+    at_S = torch.arange(size, device=scale_N.device)
+    places_NS = scale_N[:, None] * ((2 * at_S + 1) / size - 1) + shift_N[:, None]
+    places_NS = ((places_NS + 1) * size - 1) / 2  # in pixels
+    return (1 - (places_NS[:, :, None] - at_S).abs()).clamp(min=0)
 
 
 def cut(x_NCHW: torch.Tensor, u_N2: torch.Tensor, on_N: torch.Tensor, side: float = 0.4) -> torch.Tensor:

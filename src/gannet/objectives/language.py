@@ -41,6 +41,7 @@ def choose(logits_NV: torch.Tensor, u_N: torch.Tensor, temperature: float = 1.0,
     """
     if temperature == 0:
         return logits_NV.argmax(1)
+    device, logits_NV, u_N = logits_NV.device, logits_NV.cpu(), u_N.cpu()  # sums in the same order everywhere
     p_NV = (logits_NV.float() / temperature).softmax(1)
     if top_p < 1:
         sorted_NV, order_NV = p_NV.sort(1, descending=True)
@@ -48,7 +49,8 @@ def choose(logits_NV: torch.Tensor, u_N: torch.Tensor, temperature: float = 1.0,
         kept_NV = sorted_NV.cumsum(1) - sorted_NV < top_p
         p_NV = torch.zeros_like(p_NV).scatter_(1, order_NV, sorted_NV * kept_NV)
     sum_NV = p_NV.double().cumsum(1)
-    return torch.searchsorted(sum_NV, u_N.double()[:, None] * sum_NV[:, -1:], right=True)[:, 0].clamp(max=p_NV.shape[1] - 1)
+    chosen_N = torch.searchsorted(sum_NV, u_N.double()[:, None] * sum_NV[:, -1:], right=True)[:, 0]
+    return chosen_N.clamp(max=p_NV.shape[1] - 1).to(device)
 
 
 @torch.no_grad()

@@ -54,7 +54,7 @@ class Choice:
 
     def draw(self, rng: Rng) -> torch.Tensor:
         """An action for each row (N,), by inverting the distribution function."""
-        sum_NA = self.log_p_NA.double().exp().cumsum(1).cpu()
+        sum_NA = self.log_p_NA.double().exp().cpu().cumsum(1)
         u_N1 = rng.uniform(len(sum_NA), 1).double() * sum_NA[:, -1:]
         return torch.searchsorted(sum_NA, u_N1, right=True)[:, 0].clamp(max=sum_NA.shape[1] - 1)
 
@@ -371,7 +371,10 @@ def added(numbers: torch.Tensor, rng: Rng) -> torch.Tensor:
     if rng.world > 1:
         import torch.distributed as dist
 
-        dist.all_reduce(numbers)
+        # Cards speak to one another by a library that knows nothing of what lies beside them.
+        there = numbers.to("cuda") if dist.get_backend() == "nccl" else numbers
+        dist.all_reduce(there)
+        return there.to(numbers.device)
     return numbers
 
 

@@ -380,6 +380,7 @@ class TextGan(Language):
     def told(self, net: Writer, texts: Batch, z_NZ: torch.Tensor | None) -> torch.Tensor:
         """Log-probabilities of a net at each place of texts (N, T, V), as they were drawn: without dropout and without what is
         ruled out."""
+        torch.clear_autocast_cache()  # what was cast where nothing is learnt has no gradient, as far as torch 2.11 at least
         with still(net):
             return self.possible(net(texts.tokens_NT[:, :-1], self.kinds_of(texts), z_NZ), NEVER).log_softmax(2)
 

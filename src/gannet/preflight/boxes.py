@@ -26,7 +26,7 @@ def some(case: Case) -> Batch:
     for step in range(TRIES):
         batch = case.batch("boxes", MANY, step)
         with_N = batch.there_NM.any(1)
-        parts.append([part[with_N] for part in batch])
+        parts.append([part[with_N].cpu() for part in batch])
         many += int(with_N.sum())
         if many >= MANY // 2:
             break

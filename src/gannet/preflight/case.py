@@ -133,6 +133,7 @@ class Case:
         self.whole = engine or Engine(cpu=True)
         self.engine = copy.copy(self.whole)  # a check must not wait for other processes
         self.engine.world, self.engine.rank = 1, 0
+        self.engine.prepare(made.objective)
         self.few = min(made.batch, getattr(self.data, "few", SMALL))
 
     @property

@@ -25,7 +25,10 @@ LARGEST = 3.0  # size of an untrained net's outputs: DCGAN's usual start gives l
 
 def worked_on(net: nn.Module, *, train: bool = False) -> nn.Module:
     """A copy of a net with noise on its weights: layers that begin at zero hide what they are connected to."""
-    return perturb(copy.deepcopy(net)).train(train)
+    twin = perturb(copy.deepcopy(net)).train(train)
+    for part in twin.modules():
+        part.training = part.training or isinstance(part, nn.RNNBase)  # on a card these pass gradients on in no other mode
+    return twin
 
 
 def afresh(arguments: Sequence[Any], n: int | None = None) -> tuple[list[torch.Tensor], list[Any]]:

@@ -85,7 +85,7 @@ def random_baseline(case: Case) -> Finding:
 @check(fast=True, needs=plays)
 def observations(case: Case) -> Finding:
     """What is seen is finite, varies, and reaches the net at a usual size, after the scales that it begins with."""
-    seen = rollout(case).seen_TE.flatten(0, 1)
+    seen = rollout(case).seen_TE.flatten(0, 1).to(case.engine.device)
     x = case.objective.net.prepared(seen).float()
     if not bool(torch.isfinite(x).all()):
         return Finding("fail", "not finite", "finite numbers", "an environment that divides by zero")

@@ -31,6 +31,20 @@ def bfloat16_pays(device: torch.device) -> bool:
     return bool(can.get("avx512_bf16") or can.get("amx_bf16"))
 
 
+def repeatable() -> None:
+    """Have CUDA, in this whole process, give the same bits for the same work, and float32 where float32 is asked for.
+
+    By default convolutions take whichever kernel is quickest, whose sums may be in another order each time, and keep ten
+    bits of a float's fraction: then no run can be repeated or resumed exactly. An operation without such a kernel warns.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when the first matrix product is made
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    # A pass over all memory, for nothing.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore[reportAttributeAccessIssue]
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.allow_tf32 = False
+
+
 class Engine:
     """Runs losses and steps on one or many processes.
 
@@ -41,9 +55,24 @@ class Engine:
 
     def __init__(self, precision: str = "float32", cpu: bool = False):
         # Without an accelerator accelerate must be told so, or torchrun's processes would not find one another.
-        self.state = PartialState(cpu=cpu or not torch.accelerator.is_available())
+        cpu = cpu or not torch.accelerator.is_available()
+        here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        if not cpu and here > torch.accelerator.device_count():
+            raise Wrong(
+                "more processes than accelerators on this machine",
+                got=f"{here} processes, {torch.accelerator.device_count()} of them",
+                try_="a smaller --nproc_per_node, or CUDA_VISIBLE_DEVICES= before the command to work on the CPU",
+            )
+        # It keeps what it was told first for all engines of this process: what one alone wants, it need not know.
+        alone = int(os.environ.get("WORLD_SIZE", "1")) == 1
+        self.state = PartialState(cpu=not torch.accelerator.is_available() if alone else cpu)
         device = torch.device(self.state.device or "cpu")
-        self.device = torch.device("cpu") if device.type == "cpu" else device  # ranks get "cpu:1", no place to load to
+        self.device = torch.device("cpu")  # of which ranks get "cpu:1", no place to load to
+        if not cpu and device.type != "cpu":
+            index = torch.accelerator.current_device_index() if device.index is None else device.index
+            self.device = torch.device(device.type, index)
+        if self.device.type == "cuda":
+            repeatable()
         self.rank, self.world = self.state.process_index, self.state.num_processes
         self.precision = precision
         asked = int(os.environ.get("WORLD_SIZE", "1"))
@@ -76,11 +105,19 @@ class Engine:
             torch.mps.manual_seed(number)
 
     def prepare(self, objective: Any) -> None:
-        """Move every net of an objective to the device; channels last, which CPUs and tensor cores both like."""
+        """Move every net of an objective to the device, and what its optimizers know; channels last, which CPUs and tensor
+        cores both like."""
+        elsewhere = [
+            player
+            for player in objective.players.values()
+            if any(p.device != self.device for p in player.net.parameters()) and "optimizer" in vars(player)
+        ]
         nets = [*(p.net for p in objective.players.values()), *objective.nets().values()]
         nets += getattr(objective, "averages", {}).values()  # of several lengths, of which one is judged
         for net in {id(net): net for net in nets}.values():
             net.to(self.device, memory_format=torch.channels_last)
+        for player in elsewhere:  # an optimizer's numbers go where its parameters are when they are loaded
+            player.optimizer.load_state_dict(player.optimizer.state_dict())
 
     def to_device(self, batch: Any) -> Any:
         """A batch's tensors on the device."""

@@ -37,7 +37,7 @@ def fit(
     """Train from step `start` up to `stop` (default: `steps`, the end).
 
     Args:
-        objective: players and losses (gannet.objectives.Objective)
+        objective: players and losses (gannet.objectives.Objective); its nets go to the engine's device
         data: has `batch(n, rng)`, a function of the rng's seed, step and stream alone; or `played_by(objective, seed, start)`,
             which opens such data for this training alone: environments, in which the objective writes them itself
         batch: examples per step over all processes
@@ -49,8 +49,13 @@ def fit(
         NotFinite: with the player, the step and the likely cause, before that player's update.
     """
     mine = engine.share(batch)
+    engine.prepare(objective)
     cards = [engine.device] if engine.device.type == "cuda" else []
     with torch.random.fork_rng(devices=cards), contextlib.ExitStack() as stack:  # a caller keeps its random numbers
+        if cards:
+            # A card's backward pass has a thread of its own, and what it makes to be differentiated again is numbered there:
+            # in which order such gradients are added up would depend on all that either thread has ever done.
+            stack.enter_context(torch.autograd.set_multithreading_enabled(False))
         if hasattr(data, "played_by"):
             data = stack.enter_context(contextlib.closing(data.played_by(objective, seed, start)))
         for step in range(start, steps if stop is None else stop):
