@@ -56,6 +56,7 @@ def lively(net: nn.Module, seed: int = 0) -> nn.Module:
 
 NETS: dict[str, Any] = {
     "ours": lambda: Classifier(12, 3, 4, widths=(6, 8, 10), blocks=2),  # 12 pixels are framed to 16
+    "fine": lambda: Classifier(12, 3, 4, widths=(6, 8), blocks=2, fine=True),
     "basic": lambda: ResNet(3, 4, depth=18, stem="small", width=8),
     "bottleneck": lambda: ResNet(3, 4, depth=50, stem="small", width=8),
 }

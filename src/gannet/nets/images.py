@@ -129,23 +129,36 @@ class Classifier(nn.Module):
     Args:
         pixels, channels: of the pictures
         classes: how many
-        widths: channels at half, a quarter, an eighth … of the size
+        widths: channels at half, a quarter, an eighth … of the size; of a fine net at the whole, half, a quarter …
         blocks: residual blocks at each size
+        fine: begin with every pixel, in place of four of them at once
     """
 
-    def __init__(self, pixels: int, channels: int, classes: int, *, widths: Sequence[int] = (24, 48, 80), blocks: int = 1):
+    def __init__(
+        self,
+        pixels: int,
+        channels: int,
+        classes: int,
+        *,
+        widths: Sequence[int] = (24, 48, 80),
+        blocks: int = 1,
+        fine: bool = False,
+    ):
         super().__init__()
         check(pixels, channels)
-        even = 2 ** len(widths)
-        self.spare = -pixels % even
-        self.start = convolution(2, 4 * channels, widths[0])
+        self.fine = fine
+        self.spare = -pixels % 2 ** (len(widths) - fine)
+        self.start = convolution(2, channels if fine else 4 * channels, widths[0])
         self.trunk = Trunk(widths, blocks, resample="down", norm=nn.BatchNorm2d)
         self.norm = nn.BatchNorm2d(widths[-1])
         self.name = convolution(0, widths[-1], classes)
 
     def places(self, x_NCHW: torch.Tensor) -> torch.Tensor:
-        """(N, C, H, W) in [-1, 1] -> what is seen at each place (N, widths[-1], H / 2^stages, W / 2^stages)."""
-        return activate(self.norm(self.trunk(self.start(space_to_depth(framed(x_NCHW, self.spare))))))
+        """(N, C, H, W) in [-1, 1] -> what is seen at each place (N, widths[-1], h, w): H and W halved for each width, in a fine
+        net for each but the first."""
+        x_NCHW = framed(x_NCHW, self.spare)
+        x_NCHW = x_NCHW.contiguous(memory_format=torch.channels_last) if self.fine else space_to_depth(x_NCHW)
+        return activate(self.norm(self.trunk(self.start(x_NCHW))))
 
     def features(self, x_NCHW: torch.Tensor) -> torch.Tensor:
         """(N, C, H, W) in [-1, 1] -> the averages (N, widths[-1]) from which classes are told."""

@@ -16,7 +16,7 @@ from gannet.recipe import Recipe, one_cycle
 def classify(
     size: Literal["tiny", "small", "base"] = "small",
     data: str = "mnist",
-    net: Literal["small", "resnet-18", "resnet-34", "resnet-50"] = "small",
+    net: Literal["auto", "fine", "small", "resnet-18", "resnet-34", "resnet-50"] = "auto",
     pixels: int | None = None,
     change: Literal["auto", "hand", "photo", "none"] = "auto",
     mixup: float = 0.0,
@@ -30,7 +30,7 @@ def classify(
     Args:
         size: tiny for tests, small for two CPU cores, base for a GPU (unverified)
         data: mnist, fashion-mnist, cifar-10, a folder or zip with a folder for each class, or a Hugging Face data set
-        net: a small pre-activated net, or He et al.'s (3x3 stem up to 64 pixels, their own above)
+        net: fine looks at every pixel, small at four at once; auto: fine up to 32 pixels; or He et al.'s ResNets
         pixels: sides of a folder's pictures, 8 to 128
         change: of training pictures: as a hand would (turned, slanted, resized), as photos (moved, mirrored), or none
         mixup: alpha of mixing pictures with one another; 0 is none, 0.2 is usual
@@ -41,11 +41,13 @@ def classify(
     """
     numbers = {"tiny": ((8, 12, 16), 32, 2, 80), "small": ((32, 64, 128), 128, 20, 500), "base": ((64, 128, 256), 512, 60, 500)}
     widths, usual, epochs, least = numbers[size]
+    finer = {"tiny": (8, 12, 16), "small": (16, 48, 96), "base": (64, 128, 256)}[size]
     batch = usual if batch is None else batch
     train, watched = images.with_classes(images.load(data, "train", pixels)).parted(20)
     kinds = len(train.classes)
-    if net == "small":
-        made = Classifier(train.pixels, train.channels, kinds, widths=widths, blocks=2)
+    fine = net == "fine" or (net == "auto" and train.pixels <= 32)
+    if fine or net in ("auto", "small"):
+        made = Classifier(train.pixels, train.channels, kinds, widths=finer if fine else widths, blocks=2, fine=fine)
     else:
         depths: dict[str, Literal[18, 34, 50]] = {"resnet-18": 18, "resnet-34": 34, "resnet-50": 50}
         made = ResNet(train.channels, kinds, depth=depths[net], stem="small" if train.pixels <= 64 else "large")
