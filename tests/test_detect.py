@@ -187,6 +187,40 @@ def test_nothing_is_written_over_what_is_somebodys(write: Any, scenes: Scenes) -
     assert write(scenes.fixed(2, "test"), "new").is_file()  # a place as the page has it
 
 
+def yolo(folder: Path, many: int = 18, says: str = "") -> Path:
+    """Pictures in a/images and b/images, a box in each, and what data.yaml says beside its names."""
+    for place in ("a", "b", "c"):
+        for file in photos(folder / place / "images", many if place != "c" else 3):
+            label = folder / place / "labels" / f"{file.stem}.txt"
+            label.parent.mkdir(exist_ok=True)
+            label.write_text("0 0.5 0.5 0.4 0.4\n")
+    (folder / "data.yaml").write_text(f"names: [thing]\n{says}")
+    return folder
+
+
+def test_yolo_s_own_list_says_which_pictures_are_for_training(tmp_path: Path) -> None:
+    def split(name: str, says: str) -> tuple[int, int, annotated.Annotated]:
+        gallery = annotated.read(yolo(tmp_path / name, says=says), 32, quiet=True)
+        return len(gallery.split("train")), len(gallery.split("test")), gallery
+
+    # As Roboflow writes them, as Ultralytics does with the path of another machine, and as a list of folders.
+    for number, says in enumerate(("train: ../a/images\nval: ../b/images\n", "path: /home/me/all\ntrain: a\nval: b/images\n")):
+        train, test, gallery = split(f"{number}", says)
+        assert (train, test) == (18, 18) and {why for _, why in gallery.left_out} == {"data.yaml has it in no split"}
+        assert len(gallery.left_out) == 3
+    assert split("several", "train: [a/images, c/images]\nval: b/images\n")[:2] == (21, 18)
+    listed = yolo(tmp_path / "listed", says="train: train.txt\nval: /elsewhere/val.txt\n")
+    (listed / "train.txt").write_text("\n".join(f"./a/images/{i:03d}.png" for i in range(14)))
+    (listed / "val.txt").write_text("b/images/003.png\n/home/me/b/images/004.png\n")
+    gallery = annotated.read(listed, 32, quiet=True)
+    assert (len(gallery.split("train")), len(gallery.split("test"))) == (14, 2)
+    # What tells no two sides apart is no split: then one in ten is kept, as without it.
+    train, test, gallery = split("both", "train: a/images\nval: a/images\n")
+    assert train + test == 39 and test < 18 and not gallery.left_out
+    train, test, gallery = split("nowhere", "train: a/images\nval: seen/nowhere.txt\n")
+    assert train + test == 39 and gallery.notes == ["data.yaml has val: seen/nowhere.txt, where no picture is"]
+
+
 def test_a_zip_and_outlines_and_splits(tmp_path: Path) -> None:
     for split in ("train", "valid"):
         for file in photos(tmp_path / "a" / split / "images", 18):

@@ -6,7 +6,8 @@
 COCO: one JSON file for each split, or one for all, anywhere in the folder, with `images`, `annotations` and `categories`; a
 picture is found by its path or its name. YOLO: a text file for each picture, of the same name, beside it or in `labels` where
 that lies in `images`; a line is a class number, then middle and sides as shares of the picture (or the corners of an outline);
-names of classes in data.yaml, or in classes.txt. Nothing is changed. What cannot be used is left out by name, with the reason.
+names of classes in data.yaml, or in classes.txt, and in the former which pictures are for training. Nothing is changed. What
+cannot be used is left out by name, with the reason.
 """
 
 from __future__ import annotations
@@ -315,9 +316,11 @@ def _parallel(name: str) -> str:
 
 
 def _of_yolo(files: list[File], texts: dict[str, File], others: list[File]) -> Noted:
-    names, pose = _names(others)
+    said, at = _said(others)
+    names, pose = _names(others, said, at), "kpt_shape" in said
+    splits, notes = _yaml_splits(said, at, [file.name for file in files], texts)
     labels = {PurePosixPath(name).with_suffix("").as_posix(): text for name, text in texts.items()}
-    noted, most = Noted(names), -1
+    noted, most = Noted(names, notes=notes), -1
     told = {file.name: labels.get(_parallel(file.name)) or labels.get(_beside(file.name)) for file in files}
     folders = {str(PurePosixPath(name).parent) for name, text in told.items() if text is not None}
     empty = 0
@@ -326,8 +329,11 @@ def _of_yolo(files: list[File], texts: dict[str, File], others: list[File]) -> N
         if str(PurePosixPath(file.name).parent) not in folders:  # nobody has looked for anything there
             noted.left_out.append((file.name, "no label file, as no picture of its folder has one"))
             continue
+        if splits and file.name not in splits:
+            noted.left_out.append((file.name, f"{shown(at)} has it in no split"))
+            continue
         noted.things[file.name], noted.sizes[file.name] = [], None
-        if (split := _split_of(file.name)) is not None:
+        if (split := splits.get(file.name) or _split_of(file.name)) is not None:
             noted.splits[file.name] = split
         if text is None:  # a picture with nothing in it needs no file
             empty += 1
@@ -368,26 +374,77 @@ def _of_yolo(files: list[File], texts: dict[str, File], others: list[File]) -> N
     return noted
 
 
-def _names(others: list[File]) -> tuple[list[str], bool]:
-    """Names of YOLO's classes, none where no file tells them; and whether boxes are followed by points of a pose."""
+def _said(others: list[File]) -> tuple[dict[str, Any], str]:
+    """What YOLO's data.yaml says, and its name; nothing where there is none."""
     import yaml
 
     for other in others:
-        last = PurePosixPath(other.name).name.lower()
-        if last in LINES:
+        if PurePosixPath(other.name).name.lower() in LINES:
             try:
                 found = yaml.safe_load(_text(other)) or {}
-                names, pose = found.get("names"), "kpt_shape" in found
-            except (yaml.YAMLError, AttributeError, ValueError) as error:
+            except (yaml.YAMLError, ValueError) as error:
                 raise Wrong("this list of classes is no YAML", got=shown(other.name)) from error
-            if isinstance(names, dict) and all(names.get(i) is not None for i in range(len(names))):
-                names = [names[i] for i in range(len(names))]
-            if not isinstance(names, list) or not names:
+            if not isinstance(found, dict):
                 raise Wrong("this file names no classes", got=shown(other.name), try_="names: [cat, dog]")
-            return _apart([shown(str(name)) for name in names]), pose
-        if last in ("classes.txt", "obj.names"):
-            return _apart([shown(line.strip()) for line in _text(other).rstrip().splitlines()]), False
-    return [], False
+            return found, other.name
+    return {}, ""
+
+
+def _names(others: list[File], said: dict[str, Any], at: str) -> list[str]:
+    """Names of YOLO's classes, none where no file tells them."""
+    if at:
+        names = said.get("names")
+        if isinstance(names, dict) and all(names.get(i) is not None for i in range(len(names))):
+            names = [names[i] for i in range(len(names))]
+        if not isinstance(names, list) or not names:
+            raise Wrong("this file names no classes", got=shown(at), try_="names: [cat, dog]")
+        return _apart([shown(str(name)) for name in names])
+    for other in others:
+        if PurePosixPath(other.name).name.lower() in ("classes.txt", "obj.names"):
+            return _apart([shown(line.strip()) for line in _text(other).rstrip().splitlines()])
+    return []
+
+
+def _yaml_splits(said: dict[str, Any], at: str, names: list[str], texts: dict[str, File]) -> tuple[dict[str, str], list[str]]:
+    """train or test of each picture by data.yaml's `train`, `val` and `test`: each a folder, a text file that lists pictures,
+    or several; and what else to know. No split is told where either side is empty or one picture is on both.
+
+    Paths are those of the machine that wrote the file: they are matched from their ends, as far as they lead somewhere.
+    """
+    pictures_of, lists_of = _by_path(names), _by_path(list(texts))
+    sides: dict[str, set[str]] = {"train": set(), "test": set()}
+    nowhere = []
+    for key in ("train", "val", "test"):
+        entries = said.get(key) or []
+        for entry in entries if isinstance(entries, list) else [entries]:
+            entry = str(entry)
+            if entry.lower().endswith(".txt"):
+                lines = [line.strip() for text in lists_of(entry) for line in _text(texts[text]).splitlines()]
+                found = {name for line in lines if line for name in pictures_of(line)}
+            else:
+                found = _under(names, [part for part in entry.replace("\\", "/").split("/") if part not in ("", ".", "..")])
+            sides["train" if key == "train" else "test"] |= found
+            nowhere += [] if found else [f"{key}: {shown(entry)}"]
+    notes = [f"{shown(at)} has {', '.join(nowhere)}, where no picture is"] if nowhere else []
+    if not sides["train"] or not sides["test"] or sides["train"] & sides["test"]:
+        return {}, notes
+    return {name: side for side, found in sides.items() for name in found}, notes
+
+
+def _under(names: list[str], folders: list[str]) -> set[str]:
+    """The files in a folder that is named by its path, or by as much of that path's end as leads to some; a path without a
+    name is the whole."""
+    if not folders:
+        return set(names)
+    for start in range(len(folders)):
+        wanted, found = folders[start:], set()
+        for name in names:
+            parts = PurePosixPath(name).parts[:-1]
+            if any(list(parts[i : i + len(wanted)]) == wanted for i in range(len(parts) - len(wanted) + 1)):
+                found.add(name)
+        if found:
+            return found
+    return set()
 
 
 def _apart(names: list[str]) -> list[str]:
