@@ -20,7 +20,7 @@ from gannet.folders import finished, read_record
 def main() -> None:
     words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     words.add_argument("--data", default="mnist")
-    words.add_argument("--net", default="auto")
+    words.add_argument("--net", default="small")
     words.add_argument("--items", type=int, default=57_000, help="of training: 19 of 20, the rest is watched")
     words.add_argument("--batch", type=int, default=128)
     words.add_argument("--epochs", type=float, nargs="+", default=[1, 3, 20])

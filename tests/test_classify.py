@@ -255,26 +255,23 @@ def test_nothing_of_the_test_set_or_of_what_is_watched_is_trained_on(monkeypatch
     assert len(fed) > 1000 and len(watched) == 71 and not fed & watched
 
 
-def test_a_fine_net_looks_at_every_pixel_and_is_taken_up_to_32_of_them(apart: Path) -> None:
-    def fine(**words: Any) -> bool:
+def test_a_fine_net_looks_at_every_pixel_and_is_loaded_and_told_from_the_other(apart: Path) -> None:
+    def made(size: str, **words: Any) -> Classifier:
         card = recipe.find("classify")
-        return recipe.build(card, recipe.resolve(card, {"size": "tiny"} | words)).objective.players["classifier"].net.fine
+        built = recipe.build(card, recipe.resolve(card, {"size": size, "data": "bars"} | words))
+        return built.objective.players["classifier"].net
 
-    for name in ("cats/0.png", "cats/1.png", "dogs/0.png", "dogs/1.png"):
-        path = apart / "mine" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(Rng(0, 0, name).integers(256, 40 * 40).view(40, 40).to(torch.uint8).numpy()).save(path)
-    assert fine(data="bars") and not fine(data="bars", net="small")
-    assert not fine(data=str(apart / "mine")) and fine(data=str(apart / "mine"), pixels=32) and fine(data="mine", net="fine")
+    small, fine = made("small"), made("small", net="fine")
+    assert not small.fine and fine.fine and fine.name.in_features == 96 and small.name.in_features == 128
     net = Classifier(28, 1, 10, widths=(8, 12, 16), fine=True)
     x = torch.zeros(1, 1, 28, 28)
     assert net.start(x).shape == (1, 8, 28, 28) and net.places(x).shape == (1, 16, 7, 7)
-    assert Classifier(30, 1, 10, widths=(8, 12, 16), fine=True).places(torch.zeros(1, 1, 30, 30)).shape == (
-        1,
-        16,
-        8,
-        8,
-    )  # framed to 32
+    assert Classifier(30, 1, 10, widths=(8, 12, 16), fine=True).places(torch.zeros(1, 1, 30, 30)).shape == (1, 16, 8, 8)
+    trained = run.train("classify", size="tiny", data="bars", net="fine", steps=40, out="fine", skip=NONE)
+    x = images.load("bars", "test").x_NCHW
+    assert torch.equal(run.load("fine").objective.logits(x), trained.objective.logits(x))
+    with pytest.raises(Wrong, match="nothing of the run to begin with fits"):  # but what batch normalisation counts
+        run.train("classify", size="small", data="digits8", steps=1, start="fine", out="other", skip=NONE)
 
 
 @pytest.mark.parametrize("net", ["resnet-18", "resnet-50"])

@@ -187,10 +187,10 @@ def test_nothing_is_written_over_what_is_somebodys(write: Any, scenes: Scenes) -
     assert write(scenes.fixed(2, "test"), "new").is_file()  # a place as the page has it
 
 
-def yolo(folder: Path, many: int = 18, says: str = "") -> Path:
-    """Pictures in a/images and b/images, a box in each, and what data.yaml says beside its names."""
+def yolo(folder: Path, says: str) -> Path:
+    """18 pictures in a/images and in b/images, 3 in c/images, a box in each, and what data.yaml says beside its names."""
     for place in ("a", "b", "c"):
-        for file in photos(folder / place / "images", many if place != "c" else 3):
+        for file in photos(folder / place / "images", 18 if place != "c" else 3):
             label = folder / place / "labels" / f"{file.stem}.txt"
             label.parent.mkdir(exist_ok=True)
             label.write_text("0 0.5 0.5 0.4 0.4\n")
@@ -219,6 +219,25 @@ def test_yolo_s_own_list_says_which_pictures_are_for_training(tmp_path: Path) ->
     assert train + test == 39 and test < 18 and not gallery.left_out
     train, test, gallery = split("nowhere", "train: a/images\nval: seen/nowhere.txt\n")
     assert train + test == 39 and gallery.notes == ["data.yaml has val: seen/nowhere.txt, where no picture is"]
+    train, test, gallery = split("shared", "train: [a/images, b/images]\nval: b/images\n")
+    assert train + test == 39 and "18 pictures on both sides" in gallery.notes[0]
+    # A folder that is not there is not another one of the same last name.
+    train, test, gallery = split("missing", "train: a/images\nval: b/images\ntest: ../d/images\n")
+    assert (train, test) == (18, 18) and gallery.notes == ["data.yaml has test: ../d/images, where no picture is"]
+    for number, odd in enumerate(("{a: b}", "5", "[[a], null]", "null", "''")):
+        train, test, _ = split(f"odd{number}", f"train: {odd}\nval: b\n")
+        assert train + test == 39
+
+
+def test_of_several_lists_of_yolo_s_the_upper_one_counts_and_names_may_stand_elsewhere(tmp_path: Path) -> None:
+    mine = yolo(tmp_path / "mine", "train: a\nval: b\n")
+    (mine / "a" / "data.yaml").write_text("names: [other]\ntrain: images\nval: nowhere\n")
+    gallery = annotated.read(mine, 32, quiet=True)
+    assert (len(gallery.split("train")), len(gallery.split("test"))) == (18, 18) and gallery.whole.classes == ["thing"]
+    (mine / "data.yaml").write_text("train: a\nval: b\n")
+    (mine / "classes.txt").write_text("car\n")
+    gallery = annotated.read(mine, 32, quiet=True)
+    assert gallery.whole.classes == ["car"] and len(gallery.split("test")) == 18
 
 
 def test_a_zip_and_outlines_and_splits(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def lively(net: nn.Module, seed: int = 0) -> nn.Module:
 
 NETS: dict[str, Any] = {
     "ours": lambda: Classifier(12, 3, 4, widths=(6, 8, 10), blocks=2),  # 12 pixels are framed to 16
-    "fine": lambda: Classifier(12, 3, 4, widths=(6, 8), blocks=2, fine=True),
+    "fine": lambda: Classifier(12, 3, 4, widths=(6, 8, 10), blocks=2, fine=True),
     "basic": lambda: ResNet(3, 4, depth=18, stem="small", width=8),
     "bottleneck": lambda: ResNet(3, 4, depth=50, stem="small", width=8),
 }
@@ -150,12 +150,14 @@ def test_cams_are_the_weighed_sums_at_every_stage(
         a, slope = kept[0][i].detach(), kept[0].grad[i]
         weights = [slope[c].mean() if method == "gradcam" else slope[c] for c in range(len(a))]
         cam = sum(weights[c] * a[c] for c in range(len(a))).clamp(min=0)  # type: ignore[union-attr]
-        side = 16 if isinstance(net, Classifier) else 12
+        side = 12 + getattr(net, "spare", 0)
         large = F.interpolate(cam[None, None], size=(side, side), mode="bilinear", align_corners=False)[0, 0]
         assert torch.allclose(found[i], large[2:14, 2:14] if side == 16 else large, atol=1e-5)
     assert len(target.stages) == (3 if isinstance(net, Classifier) else 4)
-    sizes = [4, 2, 1] if isinstance(net, Classifier) else [12, 6, 3, 2]
-    assert kept[0].shape[-1] == {0: sizes[0] * (2 if isinstance(net, Classifier) else 1)}.get(at, kept[0].shape[-1])
+    sizes = [12, 6, 3, 2]
+    if isinstance(net, Classifier):
+        sizes = [12, 6, 3] if net.fine else [8, 4, 2]
+    assert kept[0].shape[-1] == sizes[at]
 
 
 def test_a_stage_is_shown_where_it_lies() -> None:

@@ -97,9 +97,9 @@ def test_too_few_scores() -> None:
 
 def test_a_collapse_is_undone_once(gannet: Command) -> None:
     Path("dying.py").write_text(DYING)
-    words = ("train", "./dying.py", "--steps", "1600", "--skip", "all=a planted fault", "--out", "run")
+    words = ("train", "./dying.py", "--steps", "1000", "--skip", "all=a planted fault", "--out", "run")
     done = gannet(*words)
-    assert "collapsed at step 626 of 1600" in done.stderr
+    assert "collapsed at step 626 of 1000" in done.stderr
     assert "going on from step 313 with other random numbers, half the rate" in done.stderr
     record = folders.read_record(Path("run"))
     (setback,) = record["setbacks"]
@@ -108,7 +108,7 @@ def test_a_collapse_is_undone_once(gannet: Command) -> None:
     lines = [json.loads(line) for line in Path("run/metrics.jsonl").read_text().splitlines()]
     steps = [line["step"] for line in lines if "rate" in line]
     assert steps == sorted(set(steps))
-    assert steps[-1] == 1600
+    assert steps[-1] == 1000
     after = [line["rate"] for line in lines if "rate" in line and line["step"] > 313]
     before = [line["rate"] for line in lines if "rate" in line and line["step"] <= 313]
     assert max(after) <= 0.51 * max(before)

@@ -22,7 +22,7 @@ from conftest import Command, one_line
 from gannet import Recipe, preflight
 from gannet.data import images
 from gannet.objectives import gan
-from gannet.preflight import report
+from gannet.preflight import plain, report
 from gannet.run import look_over
 
 TINY = {"size": "tiny", "data": "digits8"}
@@ -382,4 +382,21 @@ def test_nothing_more_is_asked_of_a_card_that_gave_up(monkeypatch: pytest.Monkey
         return report.Row(check.name, "fail", words, "a step that can be taken", "a class number out of range", 0.0, "")
 
     monkeypatch.setattr(report, "look", broken)
-    assert len(preflight.fly(preflight.Case(healthy.classifier()))) == 1
+    rows = preflight.fly(preflight.Case(healthy.classifier()))
+    assert [row.verdict for row in rows] == ["fail", "skipped"] and "gave up" in rows[1].reason
+
+
+def test_a_recurrent_net_of_anybody_s_is_looked_at_without_its_dropout() -> None:
+    class Told(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.run = nn.LSTM(4, 8, num_layers=2, dropout=0.5, batch_first=True)
+
+        def forward(self, x_NTC: torch.Tensor) -> torch.Tensor:
+            return self.run(x_NTC)[0]
+
+    net, x = Told(), torch.randn(4, 6, 4)
+    twin = plain.worked_on(net)
+    assert torch.equal(twin(x), twin(x)) and twin.run.training and net.run.dropout == 0.5
+    assert plain.worked_on(net, train=True).run.dropout == 0.5
+    assert preflight.check_causality(net, x).verdict == "pass"

@@ -121,7 +121,7 @@ def wait_for_checkpoint(folder: Path, process: subprocess.Popen[str], after: int
 @pytest.mark.parametrize("name", RECIPES)
 def test_killed_resumed_and_loaded_in_fresh_processes(name: str, gannet: Command) -> None:
     """The whole path of every recipe: train, kill -9, the same command again, sample with the data out of reach."""
-    steps = 60 if name in ("classify", "detect", "faces", "play") else 200  # of these, one takes far longer
+    steps = 60 if name in ("classify", "detect", "faces", "play") else 120  # of these, one takes far longer
     words = (name, *toy_words(name), "--steps", str(steps), "--out", "killed")
     process = start(*words)
     wait_for_checkpoint(Path("killed"), process)

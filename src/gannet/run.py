@@ -710,6 +710,8 @@ def look_over(
     rows = preflight.fly(case, full=True, skip=skip, tell=tell)
     folder = Path(out) if out else Path("preflight") / chosen.name
     write_json(folder / "preflight.json", preflight.record(rows))
+    if any(preflight.LOST in row.measured for row in rows):  # nothing more can be drawn on that card
+        return rows
     fed, sheet = preflight.fed_text(case), preflight.sheet(case)
     if fed is not None:
         write_text(folder / "fed.txt", fed)
@@ -1197,14 +1199,17 @@ def begin_with(objective: Any, start: str, sha256: str) -> str:
         raise Wrong("the model to begin with is damaged", got=f"{path}: {error}") from error
     _check_finite(tensors, path)
     taken = of = 0
+    fitting = False
     for name, player in objective.players.items():
         mine = player.net.state_dict()
         fits = {key: t for key in mine if (t := tensors.get(f"{name}.{key}")) is not None and t.shape == mine[key].shape}
+        weights = [key for key, parameter in player.net.named_parameters() if parameter.ndim > 1]  # no bias, nothing counted
         taken, of = taken + len(fits), of + len(mine)
+        fitting |= any(key in fits for key in weights)
         averages = [objective.nets().get(name), *getattr(objective, "averages", {}).values()]
         for net in (player.net, *(average for average in averages if type(average) is type(player.net))):
             net.load_state_dict(fits, strict=False)
-    if not taken:
+    if not fitting:
         raise Wrong(
             "nothing of the run to begin with fits this one's nets", got=path, try_="a run of the same recipe and --size"
         )

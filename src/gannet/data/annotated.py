@@ -378,30 +378,29 @@ def _said(others: list[File]) -> tuple[dict[str, Any], str]:
     """What YOLO's data.yaml says, and its name; nothing where there is none."""
     import yaml
 
-    for other in others:
-        if PurePosixPath(other.name).name.lower() in LINES:
-            try:
-                found = yaml.safe_load(_text(other)) or {}
-            except (yaml.YAMLError, ValueError) as error:
-                raise Wrong("this list of classes is no YAML", got=shown(other.name)) from error
-            if not isinstance(found, dict):
-                raise Wrong("this file names no classes", got=shown(other.name), try_="names: [cat, dog]")
-            return found, other.name
-    return {}, ""
+    those = [other for other in others if PurePosixPath(other.name).name.lower() in LINES]
+    if not those:
+        return {}, ""
+    above = min(those, key=lambda other: (other.name.count("/"), other.name))  # the whole folder's, not a part's
+    try:
+        found = yaml.safe_load(_text(above)) or {}
+    except (yaml.YAMLError, ValueError) as error:
+        raise Wrong("this list of classes is no YAML", got=shown(above.name)) from error
+    return found if isinstance(found, dict) else {}, above.name
 
 
 def _names(others: list[File], said: dict[str, Any], at: str) -> list[str]:
-    """Names of YOLO's classes, none where no file tells them."""
-    if at:
-        names = said.get("names")
-        if isinstance(names, dict) and all(names.get(i) is not None for i in range(len(names))):
-            names = [names[i] for i in range(len(names))]
-        if not isinstance(names, list) or not names:
-            raise Wrong("this file names no classes", got=shown(at), try_="names: [cat, dog]")
-        return _apart([shown(str(name)) for name in names])
+    """Names of YOLO's classes, by the first file that tells any; none where there is no such file."""
     for other in others:
         if PurePosixPath(other.name).name.lower() in ("classes.txt", "obj.names"):
             return _apart([shown(line.strip()) for line in _text(other).rstrip().splitlines()])
+        names = said.get("names") if other.name == at else None
+        if isinstance(names, dict) and all(names.get(i) is not None for i in range(len(names))):
+            names = [names[i] for i in range(len(names))]
+        if isinstance(names, list) and names:
+            return _apart([shown(str(name)) for name in names])
+    if at:
+        raise Wrong("this file names no classes", got=shown(at), try_="names: [cat, dog]")
     return []
 
 
@@ -414,36 +413,47 @@ def _yaml_splits(said: dict[str, Any], at: str, names: list[str], texts: dict[st
     pictures_of, lists_of = _by_path(names), _by_path(list(texts))
     sides: dict[str, set[str]] = {"train": set(), "test": set()}
     nowhere = []
-    for key in ("train", "val", "test"):
+    for key in ("train", "val", "validation", "test"):
         entries = said.get(key) or []
         for entry in entries if isinstance(entries, list) else [entries]:
             entry = str(entry)
             if entry.lower().endswith(".txt"):
-                lines = [line.strip() for text in lists_of(entry) for line in _text(texts[text]).splitlines()]
-                found = {name for line in lines if line for name in pictures_of(line)}
+                found = set()
+                for text in lists_of(entry):
+                    for line in filter(None, map(str.strip, _text(texts[text]).splitlines())):
+                        meant = pictures_of(line)
+                        beside = (PurePosixPath(text).parent / line.replace("\\", "/")).as_posix()  # ./ is the list's folder
+                        found |= {beside} if beside in meant else set(meant)
             else:
                 found = _under(names, [part for part in entry.replace("\\", "/").split("/") if part not in ("", ".", "..")])
             sides["train" if key == "train" else "test"] |= found
             nowhere += [] if found else [f"{key}: {shown(entry)}"]
-    notes = [f"{shown(at)} has {', '.join(nowhere)}, where no picture is"] if nowhere else []
-    if not sides["train"] or not sides["test"] or sides["train"] & sides["test"]:
+    more = f" and {len(nowhere) - 3} more" if len(nowhere) > 3 else ""
+    notes = [f"{shown(at)} has {', '.join(nowhere[:3])}{more}, where no picture is"] if nowhere else []
+    both = sides["train"] & sides["test"]
+    if both and sides["train"] != sides["test"]:
+        notes.append(f"{shown(at)} has {len(both):,} pictures on both sides of its split, which is not followed")
+    if not sides["train"] or not sides["test"] or both:
         return {}, notes
     return {name: side for side, found in sides.items() for name in found}, notes
 
 
 def _under(names: list[str], folders: list[str]) -> set[str]:
-    """The files in a folder that is named by its path, or by as much of that path's end as leads to some; a path without a
-    name is the whole."""
+    """The files in a folder that is named by its path, or by as much of that path's end as leads to one folder and no other; a
+    path without a name is the whole."""
     if not folders:
         return set(names)
     for start in range(len(folders)):
-        wanted, found = folders[start:], set()
+        wanted, found, above = folders[start:], set(), set()
         for name in names:
             parts = PurePosixPath(name).parts[:-1]
-            if any(list(parts[i : i + len(wanted)]) == wanted for i in range(len(parts) - len(wanted) + 1)):
-                found.add(name)
+            for i in range(len(parts) - len(wanted) + 1):
+                if list(parts[i : i + len(wanted)]) == wanted:
+                    found.add(name)
+                    above.add(parts[:i])
+                    break
         if found:
-            return found
+            return found if start == 0 or len(above) == 1 else set()
     return set()
 
 

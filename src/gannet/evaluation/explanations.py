@@ -189,7 +189,7 @@ def cascade(net: nn.Module, seed: int = 0) -> Iterator[tuple[str, nn.Module]]:
 
 def rank_correlation(a_NHW: torch.Tensor, b_NHW: torch.Tensor) -> torch.Tensor:
     """Spearman's correlation of each pair of maps, (N,); 0 where either is the same everywhere, and so ranks nothing."""
-    ranks = [torch.from_numpy(stats.rankdata(x.flatten(1).double().cpu().numpy(), axis=1)) for x in (a_NHW, b_NHW)]
+    ranks = [torch.from_numpy(stats.rankdata(x.flatten(1).cpu().double().numpy(), axis=1)) for x in (a_NHW, b_NHW)]
     a_NP, b_NP = (rank - rank.mean(1, keepdim=True) for rank in ranks)
     size_N = a_NP.norm(dim=1) * b_NP.norm(dim=1)
     return torch.where(size_N > 1e-9, (a_NP * b_NP).sum(1) / size_N.clamp(min=1e-9), 0.0)

@@ -1,8 +1,8 @@
 """A residual generator, critic and classifier of square pictures of any size from 8 to 128, grey or in colour.
 
-Colour may have an alpha channel. All see a picture as half-size pixels of four times the channels (space-to-depth), so
-that no convolution runs at full size: on a CPU that is most of the speed. Sizes that do not halve evenly are drawn
-slightly larger and cropped.
+Colour may have an alpha channel. All but a fine classifier see a picture as half-size pixels of four times the channels
+(space-to-depth), so that no convolution runs at full size: on a CPU that is most of the speed. Sizes that do not halve evenly
+are drawn slightly larger and cropped.
 
 Shapes: N examples, Z noise, C channels, H height = W width, K classes.
 """

@@ -138,7 +138,7 @@ class Cell(nn.Module):
         self.dropout = dropout
 
     def forward(self, x_NTC: torch.Tensor, memory: list[Any] | None = None) -> torch.Tensor:
-        if x_NTC.is_cuda:  # where weights shall lie one behind another, and in a copy of a net do not
+        if x_NTC.is_cuda:  # cuDNN wants its weights in one block of memory, and a deep copy has them apart
             self.run.flatten_parameters()
         h_NTC, state = self.run(x_NTC, memory[0] if memory else None)
         if memory is not None:

@@ -44,7 +44,7 @@ def resampling(size: int, scale_N: torch.Tensor, shift_N: torch.Tensor) -> torch
     """Bilinear sampling along one axis as a matrix (N, size of what comes out, size of what goes in), with 0 outside.
 
     Sides are from -1 to 1, and what comes out at x is what went in at scale · x + shift. As products of matrices a move has
-    derivatives of any order and the same bits every time on any device, which `grid_sample` has not.
+    derivatives of any order, and on each device the same bits every time, which `grid_sample` has not.
     """
     at_S = torch.arange(size, device=scale_N.device)
     places_NS = scale_N[:, None] * ((2 * at_S + 1) / size - 1) + shift_N[:, None]

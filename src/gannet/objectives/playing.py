@@ -54,7 +54,7 @@ class Choice:
 
     def draw(self, rng: Rng) -> torch.Tensor:
         """An action for each row (N,), by inverting the distribution function."""
-        sum_NA = self.log_p_NA.double().exp().cpu().cumsum(1)
+        sum_NA = self.log_p_NA.cpu().double().exp().cumsum(1)
         u_N1 = rng.uniform(len(sum_NA), 1).double() * sum_NA[:, -1:]
         return torch.searchsorted(sum_NA, u_N1, right=True)[:, 0].clamp(max=sum_NA.shape[1] - 1)
 

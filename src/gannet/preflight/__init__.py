@@ -23,10 +23,11 @@ from gannet.preflight.plain import (
     check_shared_items,
     check_units,
 )
-from gannet.preflight.report import Row, check_skip, failed, fed_text, fly, record, refuse, sheet, table, why
+from gannet.preflight.report import LOST, Row, check_skip, failed, fed_text, fly, record, refuse, sheet, table, why
 
 __all__ = [
     "CHECKS",
+    "LOST",
     "Case",
     "Check",
     "Finding",

@@ -1,4 +1,5 @@
-"""What a check is, what it finds, and the case that it looks at: a recipe just built, never touched, only copied."""
+"""What a check is, what it finds, and the case that it looks at: a recipe just built, which is moved to where it is worked
+on, and otherwise only copied."""
 
 from __future__ import annotations
 
@@ -105,7 +106,7 @@ def check(*, fast: bool, needs: Callable[[Case], bool] = everything) -> Callable
 
 
 class Case:
-    """A recipe on trial. Checks work on copies of its objective, so that there is nothing to put back.
+    """A recipe on trial. Its nets are moved to the engine's device; checks work on copies, so that nothing need be put back.
 
     Args:
         made: the recipe, just built

@@ -384,7 +384,6 @@ def capacity(case: Case) -> Finding:
     ends = {}
     for size in ("tiny", "small"):
         made = case.again(size)
-        case.whole.prepare(made.objective)
         ends[size] = learn(Case(made, case.whole))
     words = f"tiny {ends['tiny']:.4f}, small {ends['small']:.4f}"
     cause = "widths that are not used, or numbers of the larger size that do not train"

@@ -27,7 +27,8 @@ def worked_on(net: nn.Module, *, train: bool = False) -> nn.Module:
     """A copy of a net with noise on its weights: layers that begin at zero hide what they are connected to."""
     twin = perturb(copy.deepcopy(net)).train(train)
     for part in twin.modules():
-        part.training = part.training or isinstance(part, nn.RNNBase)  # on a card these pass gradients on in no other mode
+        if isinstance(part, nn.RNNBase) and not train:  # on a card these pass gradients on in no other mode
+            part.training, part.dropout = True, 0.0
     return twin
 
 

@@ -16,7 +16,7 @@ from gannet.recipe import Recipe, one_cycle
 def classify(
     size: Literal["tiny", "small", "base"] = "small",
     data: str = "mnist",
-    net: Literal["auto", "fine", "small", "resnet-18", "resnet-34", "resnet-50"] = "auto",
+    net: Literal["small", "fine", "resnet-18", "resnet-34", "resnet-50"] = "small",
     pixels: int | None = None,
     change: Literal["auto", "hand", "photo", "none"] = "auto",
     mixup: float = 0.0,
@@ -28,9 +28,9 @@ def classify(
     """A classifier, its running average judged by accuracy with an interval, calibration, and a table of the classes.
 
     Args:
-        size: tiny for tests, small for two CPU cores, base for a GPU (unverified)
+        size: tiny for tests, small for two CPU cores, base for a GPU
         data: mnist, fashion-mnist, cifar-10, a folder or zip with a folder for each class, or a Hugging Face data set
-        net: fine looks at every pixel, small at four at once; auto: fine up to 32 pixels; or He et al.'s ResNets
+        net: small looks at four pixels at once, fine at every one, for long runs on small pictures; or He et al.'s ResNets
         pixels: sides of a folder's pictures, 8 to 128
         change: of training pictures: as a hand would (turned, slanted, resized), as photos (moved, mirrored), or none
         mixup: alpha of mixing pictures with one another; 0 is none, 0.2 is usual
@@ -41,12 +41,12 @@ def classify(
     """
     numbers = {"tiny": ((8, 12, 16), 32, 2, 80), "small": ((32, 64, 128), 128, 20, 500), "base": ((64, 128, 256), 512, 60, 500)}
     widths, usual, epochs, least = numbers[size]
-    finer = {"tiny": (8, 12, 16), "small": (16, 48, 96), "base": (64, 128, 256)}[size]
+    finer = {"tiny": (8, 12, 16), "small": (24, 48, 96), "base": (64, 128, 256)}[size]
     batch = usual if batch is None else batch
     train, watched = images.with_classes(images.load(data, "train", pixels)).parted(20)
     kinds = len(train.classes)
-    fine = net == "fine" or (net == "auto" and train.pixels <= 32)
-    if fine or net in ("auto", "small"):
+    if net in ("small", "fine"):
+        fine = net == "fine"
         made = Classifier(train.pixels, train.channels, kinds, widths=finer if fine else widths, blocks=2, fine=fine)
     else:
         depths: dict[str, Literal[18, 34, 50]] = {"resnet-18": 18, "resnet-34": 34, "resnet-50": 50}

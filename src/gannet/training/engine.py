@@ -56,14 +56,15 @@ class Engine:
     def __init__(self, precision: str = "float32", cpu: bool = False):
         # Without an accelerator accelerate must be told so, or torchrun's processes would not find one another.
         cpu = cpu or not torch.accelerator.is_available()
-        here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-        if not cpu and here > torch.accelerator.device_count():
+        processes_here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        if not cpu and processes_here > torch.accelerator.device_count():
+            beside = ", or CUDA_VISIBLE_DEVICES= before the command to work on the CPU" if torch.cuda.is_available() else ""
             raise Wrong(
                 "more processes than accelerators on this machine",
-                got=f"{here} processes, {torch.accelerator.device_count()} of them",
-                try_="a smaller --nproc_per_node, or CUDA_VISIBLE_DEVICES= before the command to work on the CPU",
+                got=f"{processes_here} processes, {torch.accelerator.device_count()} of them",
+                try_=f"a smaller --nproc_per_node{beside}",
             )
-        # It keeps what it was told first for all engines of this process: what one alone wants, it need not know.
+        # PartialState keeps what it was told first for all engines of this process: what one alone wants, it need not know.
         alone = int(os.environ.get("WORLD_SIZE", "1")) == 1
         self.state = PartialState(cpu=not torch.accelerator.is_available() if alone else cpu)
         device = torch.device(self.state.device or "cpu")
