@@ -37,7 +37,8 @@ def fit(
     """Train from step `start` up to `stop` (default: `steps`, the end).
 
     Args:
-        objective: players and losses (gannet.objectives.Objective); its nets go to the engine's device
+        objective: players and losses (gannet.objectives.Objective); nets that are elsewhere go to the
+            engine's device
         data: has `batch(n, rng)`, a function of the rng's seed, step and stream alone; or `played_by(objective, seed, start)`,
             which opens such data for this training alone: environments, in which the objective writes them itself
         batch: examples per step over all processes
@@ -49,7 +50,9 @@ def fit(
         NotFinite: with the player, the step and the likely cause, before that player's update.
     """
     mine = engine.share(batch)
-    engine.prepare(objective)
+    nets = [*(player.net for player in objective.players.values()), *objective.nets().values()]
+    if any(parameter.device != engine.device for net in nets for parameter in net.parameters()):
+        engine.prepare(objective)
     cards = [engine.device] if engine.device.type == "cuda" else []
     with torch.random.fork_rng(devices=cards), contextlib.ExitStack() as stack:  # a caller keeps its random numbers
         if cards:
