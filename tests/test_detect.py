@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import shutil
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -218,12 +219,23 @@ def test_yolo_s_own_list_says_which_pictures_are_for_training(tmp_path: Path) ->
     train, test, gallery = split("both", "train: a/images\nval: a/images\n")
     assert train + test == 39 and test < 18 and not gallery.left_out
     train, test, gallery = split("nowhere", "train: a/images\nval: seen/nowhere.txt\n")
-    assert train + test == 39 and gallery.notes == ["data.yaml has val: seen/nowhere.txt, where no picture is"]
+    told = "data.yaml has val: seen/nowhere.txt, where no picture is, so that its split is not followed"
+    assert train + test == 39 and gallery.notes == [told]
     train, test, gallery = split("shared", "train: [a/images, b/images]\nval: b/images\n")
     assert train + test == 39 and "18 pictures on both sides" in gallery.notes[0]
     # A folder that is not there is not another one of the same last name.
     train, test, gallery = split("missing", "train: a/images\nval: b/images\ntest: ../d/images\n")
     assert (train, test) == (18, 18) and gallery.notes == ["data.yaml has test: ../d/images, where no picture is"]
+    train, test, gallery = split("only", "train: ../a/images\nval: ../valid/images\n")
+    assert train + test == 39 and "val: ../valid/images, where no picture is" in gallery.notes[0]
+    shutil.copytree(tmp_path / "0", tmp_path / "nested" / "old")  # whose a/images is another
+    (tmp_path / "nested" / "old" / "data.yaml").unlink()
+    train, test, gallery = split("nested", "train: a/images\nvalidation: b/images\n")
+    assert (train, test) == (18, 18) and len(gallery.left_out) == 42
+    (tmp_path / "listed" / "a" / "images" / "train.txt").write_text("003.png\n" * 2)  # beside what it lists, and twice
+    (tmp_path / "listed" / "data.yaml").write_text("names: [thing]\ntrain: [train.txt, a/images/train.txt]\nval: b\n")
+    gallery = annotated.read(tmp_path / "listed", 32, quiet=True)
+    assert (len(gallery.split("train")), len(gallery.split("test"))) == (14, 18)
     for number, odd in enumerate(("{a: b}", "5", "[[a], null]", "null", "''")):
         train, test, _ = split(f"odd{number}", f"train: {odd}\nval: b\n")
         assert train + test == 39

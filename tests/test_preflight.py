@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import random
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -381,7 +383,13 @@ def test_nothing_more_is_asked_of_a_card_that_gave_up(monkeypatch: pytest.Monkey
         words = "AcceleratorError: CUDA error: device-side assert triggered"
         return report.Row(check.name, "fail", words, "a step that can be taken", "a class number out of range", 0.0, "")
 
+    @contextlib.contextmanager
+    def put_back() -> Iterator[None]:
+        yield
+        raise RuntimeError("CUDA error: device-side assert triggered")
+
     monkeypatch.setattr(report, "look", broken)
+    monkeypatch.setattr(report, "restoring", put_back)
     rows = preflight.fly(preflight.Case(healthy.classifier()))
     assert [row.verdict for row in rows] == ["fail", "skipped"] and "gave up" in rows[1].reason
 

@@ -18,7 +18,7 @@ import json
 import math
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeGuard
@@ -375,25 +375,26 @@ def _of_yolo(files: list[File], texts: dict[str, File], others: list[File]) -> N
 
 
 def _said(others: list[File]) -> tuple[dict[str, Any], str]:
-    """What YOLO's data.yaml says, and its name; nothing where there is none."""
+    """What YOLO's data.yaml says, and its name: the uppermost that tells classes or splits; nothing where none does."""
     import yaml
 
     those = [other for other in others if PurePosixPath(other.name).name.lower() in LINES]
-    if not those:
-        return {}, ""
-    above = min(those, key=lambda other: (other.name.count("/"), other.name))  # the whole folder's, not a part's
-    try:
-        found = yaml.safe_load(_text(above)) or {}
-    except (yaml.YAMLError, ValueError) as error:
-        raise Wrong("this list of classes is no YAML", got=shown(above.name)) from error
-    return found if isinstance(found, dict) else {}, above.name
+    those.sort(key=lambda other: (other.name.count("/"), other.name))
+    for other in those:
+        try:
+            found = yaml.safe_load(_text(other)) or {}
+        except (yaml.YAMLError, ValueError) as error:
+            raise Wrong("this list of classes is no YAML", got=shown(other.name)) from error
+        if isinstance(found, dict) and {"names", "train", "val"} & found.keys():
+            return found, other.name
+    return {}, those[0].name if those else ""
 
 
 def _names(others: list[File], said: dict[str, Any], at: str) -> list[str]:
     """Names of YOLO's classes, by the first file that tells any; none where there is no such file."""
     for other in others:
-        if PurePosixPath(other.name).name.lower() in ("classes.txt", "obj.names"):
-            return _apart([shown(line.strip()) for line in _text(other).rstrip().splitlines()])
+        if PurePosixPath(other.name).name.lower() in ("classes.txt", "obj.names") and (told := _text(other).rstrip()):
+            return _apart([shown(line.strip()) for line in told.splitlines()])
         names = said.get("names") if other.name == at else None
         if isinstance(names, dict) and all(names.get(i) is not None for i in range(len(names))):
             names = [names[i] for i in range(len(names))]
@@ -406,55 +407,43 @@ def _names(others: list[File], said: dict[str, Any], at: str) -> list[str]:
 
 def _yaml_splits(said: dict[str, Any], at: str, names: list[str], texts: dict[str, File]) -> tuple[dict[str, str], list[str]]:
     """train or test of each picture by data.yaml's `train`, `val` and `test`: each a folder, a text file that lists pictures,
-    or several; and what else to know. No split is told where either side is empty or one picture is on both.
-
-    Paths are those of the machine that wrote the file: they are matched from their ends, as far as they lead somewhere.
-    """
-    pictures_of, lists_of = _by_path(names), _by_path(list(texts))
+    or several; and what else to know. No split is told where either side is empty or one picture is on both."""
+    known, homes = set(names), (PurePosixPath(at).parent.parts, ())
     sides: dict[str, set[str]] = {"train": set(), "test": set()}
     nowhere = []
     for key in ("train", "val", "validation", "test"):
         entries = said.get(key) or []
         for entry in entries if isinstance(entries, list) else [entries]:
-            entry = str(entry)
-            if entry.lower().endswith(".txt"):
-                found = set()
-                for text in lists_of(entry):
-                    for line in filter(None, map(str.strip, _text(texts[text]).splitlines())):
-                        meant = pictures_of(line)
-                        beside = (PurePosixPath(text).parent / line.replace("\\", "/")).as_posix()  # ./ is the list's folder
-                        found |= {beside} if beside in meant else set(meant)
+            found: set[str] = set()
+            if str(entry).lower().endswith(".txt"):
+                for place in [place for place in _places(str(entry), homes) if place in texts][:1]:
+                    beside = (PurePosixPath(place).parent.parts, *homes)  # ./ is the list's folder
+                    for line in _text(texts[place]).splitlines():
+                        found.update([one for one in _places(line.strip(), beside) if one in known][:1])
             else:
-                found = _under(names, [part for part in entry.replace("\\", "/").split("/") if part not in ("", ".", "..")])
+                for place in _places(str(entry), homes):
+                    if found := {name for name in names if not place or name.startswith(f"{place}/")}:
+                        break
             sides["train" if key == "train" else "test"] |= found
-            nowhere += [] if found else [f"{key}: {shown(entry)}"]
+            nowhere += [] if found else [f"{key}: {shown(str(entry))}"]
     more = f" and {len(nowhere) - 3} more" if len(nowhere) > 3 else ""
     notes = [f"{shown(at)} has {', '.join(nowhere[:3])}{more}, where no picture is"] if nowhere else []
     both = sides["train"] & sides["test"]
     if both and sides["train"] != sides["test"]:
         notes.append(f"{shown(at)} has {len(both):,} pictures on both sides of its split, which is not followed")
     if not sides["train"] or not sides["test"] or both:
+        notes = [f"{note}, so that its split is not followed" if not both else note for note in notes]
         return {}, notes
     return {name: side for side, found in sides.items() for name in found}, notes
 
 
-def _under(names: list[str], folders: list[str]) -> set[str]:
-    """The files in a folder that is named by its path, or by as much of that path's end as leads to one folder and no other; a
-    path without a name is the whole."""
-    if not folders:
-        return set(names)
-    for start in range(len(folders)):
-        wanted, found, above = folders[start:], set(), set()
-        for name in names:
-            parts = PurePosixPath(name).parts[:-1]
-            for i in range(len(parts) - len(wanted) + 1):
-                if list(parts[i : i + len(wanted)]) == wanted:
-                    found.add(name)
-                    above.add(parts[:i])
-                    break
-        if found:
-            return found if start == 0 or len(above) == 1 else set()
-    return set()
+def _places(path: str, homes: Sequence[tuple[str, ...]]) -> Iterator[str]:
+    """Where a path may lead that somebody wrote on another machine: from each home, the whole of it, then less and less of its
+    beginning."""
+    parts = [part for part in path.replace("\\", "/").split("/") if part not in ("", ".", "..")]
+    for start in range(max(1, len(parts))):
+        for home in homes:
+            yield "/".join((*home, *parts[start:]))
 
 
 def _apart(names: list[str]) -> list[str]:

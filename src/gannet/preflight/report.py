@@ -8,7 +8,7 @@ import inspect
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from gannet.errors import Wrong
 from gannet.preflight.case import CHECKS, Case, Check, Finding, restoring
 
 ALL = "all"  # as a name in --skip: no check at all
-LOST = "device-side assert"  # what CUDA says when it will do nothing more for a process
+LOST = "CUDA error"  # what is said of a number out of range there, say: after it a card does nothing more for a process
 
 
 @dataclass(frozen=True)
@@ -84,19 +84,27 @@ def fly(
     skip, done = check_skip(skip), []
     if ALL in skip:
         return [Row(ALL, "skipped", "", "", "", 0.0, skip[ALL])]
-    with restoring():
-        for check in [check for check in CHECKS if full or check.fast]:
-            row = look(check, case) if check.name not in skip else Row(check.name, "skipped", "", "", "", 0.0, skip[check.name])
-            if row is None:
-                continue
-            done.append(row)
-            if tell:
-                tell(row)
-            if LOST in row.measured:  # after which a card does nothing for this process any more
-                rest = "the card gave up: nothing more was looked at"
-                done.append(Row("the-rest", "skipped", "", "", "", 0.0, rest))
-                break
+    try:
+        with restoring():
+            for row in _rows(case, skip, full):
+                done.append(row)
+                if tell:
+                    tell(row)
+                if LOST in row.measured:
+                    done.append(Row("the-rest", "skipped", "", "", "", 0.0, "the card gave up: nothing more was looked at"))
+                    break
+    except RuntimeError:  # of what would be put back: a card that gave up does nothing for this process any more
+        if not any(LOST in row.measured for row in done):
+            raise
     return done
+
+
+def _rows(case: Case, skip: dict[str, str], full: bool) -> Iterator[Row]:
+    """Of each check that has something to say, one after the other."""
+    for check in [check for check in CHECKS if full or check.fast]:
+        row = look(check, case) if check.name not in skip else Row(check.name, "skipped", "", "", "", 0.0, skip[check.name])
+        if row is not None:
+            yield row
 
 
 def look(check: Check, case: Case) -> Row | None:

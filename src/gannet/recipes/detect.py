@@ -24,7 +24,7 @@ def detect(
     """A detector (Objects as Points), its running average judged by COCO's average precision on held-out scenes or pictures.
 
     Args:
-        size: tiny for tests, small for two CPU cores, base for a GPU (unverified)
+        size: tiny for tests, small for two CPU cores, base for a GPU (only begun)
         data: a set of pictures with classes, of which scenes are drawn; or a folder or zip with boxes as COCO or YOLO have them
         pixels: of the sides of scenes, or of the squares that pictures are put into: a multiple of 4
         mirror: exchange left and right in one of two pictures of a folder; not for arrows, letters and the like

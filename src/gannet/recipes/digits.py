@@ -23,7 +23,7 @@ def digits(
     """Two residual nets in a relativistic contest with zero-centred penalties (R3GAN), shaped for a CPU.
 
     Args:
-        size: tiny for tests, small for two CPU cores, base for a GPU (unverified)
+        size: tiny for tests, small for two CPU cores, base for a GPU (only begun)
         data: mnist, fashion-mnist, digits8 (embedded, 8 pixels) or bars (drawn)
         classes: learn the classes too: better pictures, and one can be asked for in sampling; --no-classes leaves them out
         rate: peak learning rate of both nets

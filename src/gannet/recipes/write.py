@@ -29,7 +29,7 @@ def write(
     """A language model of characters, words or pieces of words, judged on held-out text and by what it writes.
 
     Args:
-        size: tiny for tests, small for two CPU cores, base for a GPU (unverified)
+        size: tiny for tests, small for two CPU cores, base for a GPU (only begun)
         data: tinyshakespeare, shakespeare, names, tang, song, sums, a text file, or a folder with a folder for each class
         tokens: auto is characters, but words where single Chinese characters are kept apart by spaces already
         documents: a text a line, texts with blank lines between, or one text without end
