@@ -48,6 +48,7 @@ from gannet import __version__, card, folders, preflight, recipe, telling
 from gannet.data import Ledger, images, keeping
 from gannet.errors import Wrong
 from gannet.files import save_picture, write_bytes, write_json, write_text
+from gannet.objectives import nets_of
 from gannet.rng import Rng
 from gannet.rng import number as mixed
 from gannet.training import checkpoint, guard, loop
@@ -361,7 +362,7 @@ def load(folder: str | Path, *, weights: str = "last", trust: bool = False) -> R
 def _on_cpu(objective: Any, record: dict[str, Any]) -> None:
     """An objective as it is used when it is loaded: on the CPU, in the precision that it was trained in, or in full where that
     would be slow."""
-    for net in (*(player.net for player in objective.players.values()), *objective.nets().values()):
+    for net in nets_of(objective):
         net.cpu()
     if hasattr(objective, "precision"):
         fast = record["precision"] == "bfloat16" and bfloat16_pays(torch.device("cpu"))
@@ -1220,8 +1221,7 @@ def _begin_with_published(objective: Any, path: Path) -> str:
     """Copy the weights of torchvision's or timm's ResNet into an objective's own, for the pictures that it is fed."""
     from gannet.nets.resnet import ResNet, load_published, of_usual_pictures
 
-    nets = (*(player.net for player in objective.players.values()), *objective.nets().values())
-    ours = [net for net in nets if isinstance(net, ResNet)]
+    ours = [net for net in nets_of(objective) if isinstance(net, ResNet)]
     if not ours:
         hint = "gannet train classify --net resnet-50, or a run's folder"
         raise Wrong("only He et al.'s ResNets begin with a file of weights", got=path, try_=hint, usage=True)

@@ -429,12 +429,13 @@ def _yaml_splits(said: dict[str, Any], at: str, names: list[str], texts: dict[st
     more = f" and {len(nowhere) - 3} more" if len(nowhere) > 3 else ""
     notes = [f"{shown(at)} has {', '.join(nowhere[:3])}{more}, where no picture is"] if nowhere else []
     both = sides["train"] & sides["test"]
-    if both and sides["train"] != sides["test"]:
+    if not both and all(sides.values()):
+        return {name: side for side, found in sides.items() for name in found}, notes
+    if not both:
+        notes = [f"{note}, so that its split is not followed" for note in notes]
+    elif sides["train"] != sides["test"]:
         notes.append(f"{shown(at)} has {len(both):,} pictures on both sides of its split, which is not followed")
-    if not sides["train"] or not sides["test"] or both:
-        notes = [f"{note}, so that its split is not followed" if not both else note for note in notes]
-        return {}, notes
-    return {name: side for side, found in sides.items() for name in found}, notes
+    return {}, notes
 
 
 def _places(path: str, homes: Sequence[tuple[str, ...]]) -> Iterator[str]:

@@ -48,6 +48,13 @@ class Player:
         return torch.optim.Adam(self.net.parameters(), lr=self.rate, betas=self.betas, fused=True)
 
 
+def nets_of(objective: Any) -> list[nn.Module]:
+    """Every net of an objective once: those that are trained, those that are judged, and averages that may be chosen."""
+    nets = [*(player.net for player in objective.players.values()), *objective.nets().values()]
+    nets += getattr(objective, "averages", {}).values()  # of several lengths, of which one is judged
+    return list({id(net): net for net in nets}.values())
+
+
 @torch.no_grad()
 def follow(average: nn.Module, net: nn.Module, half_life: float, seen: torch.Tensor, examples: int) -> None:
     """Move a net's running average on, in place.

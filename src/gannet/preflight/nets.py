@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from gannet.nets.sequence import TextCritic, Writer
+from gannet.objectives import nets_of
 from gannet.objectives.classify import Classify
 from gannet.objectives.detect import Detect
 from gannet.objectives.embed import Embed
@@ -92,8 +93,7 @@ def difference(one: Any, two: Any) -> float:
 
 def tensors(objective: Any) -> list[torch.Tensor]:
     """Everything that training changes, optimizers apart."""
-    nets = [*(player.net for player in objective.players.values()), *objective.nets().values()]
-    return [t for net in nets for t in net.state_dict().values()] + list(objective.state().values())
+    return [t for net in nets_of(objective) for t in net.state_dict().values()] + list(objective.state().values())
 
 
 def slack(case: Case) -> float:

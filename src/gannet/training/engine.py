@@ -17,7 +17,7 @@ from accelerate import PartialState
 from torch import nn
 
 from gannet.errors import Wrong
-from gannet.objectives import Player
+from gannet.objectives import Player, nets_of
 from gannet.rng import Rng
 
 
@@ -113,9 +113,8 @@ class Engine:
             for player in objective.players.values()
             if any(p.device != self.device for p in player.net.parameters()) and "optimizer" in vars(player)
         ]
-        nets = [*(p.net for p in objective.players.values()), *objective.nets().values()]
-        nets += getattr(objective, "averages", {}).values()  # of several lengths, of which one is judged
-        for net in {id(net): net for net in nets}.values():
+        net: Any  # torch's own types of `to` know no memory format alone with a device
+        for net in nets_of(objective):
             net.to(self.device, memory_format=torch.channels_last)
         for player in elsewhere:  # an optimizer's numbers go where its parameters are when they are loaded
             player.optimizer.load_state_dict(player.optimizer.state_dict())

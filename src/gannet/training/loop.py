@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from gannet.errors import Wrong
+from gannet.objectives import nets_of
 from gannet.rng import number
 from gannet.training.engine import Engine
 
@@ -50,8 +51,7 @@ def fit(
         NotFinite: with the player, the step and the likely cause, before that player's update.
     """
     mine = engine.share(batch)
-    nets = [*(player.net for player in objective.players.values()), *objective.nets().values()]
-    if any(parameter.device != engine.device for net in nets for parameter in net.parameters()):
+    if any(parameter.device != engine.device for net in nets_of(objective) for parameter in net.parameters()):
         engine.prepare(objective)
     cards = [engine.device] if engine.device.type == "cuda" else []
     with torch.random.fork_rng(devices=cards), contextlib.ExitStack() as stack:  # a caller keeps its random numbers
