@@ -24,7 +24,7 @@ from conftest import Command, one_line
 from gannet import Recipe, preflight
 from gannet.data import images
 from gannet.objectives import gan
-from gannet.preflight import plain, report
+from gannet.preflight import nets, plain, report
 from gannet.run import look_over
 
 TINY = {"size": "tiny", "data": "digits8"}
@@ -58,6 +58,20 @@ def test_a_planted_bug_fails_the_checks_that_it_must_and_no_others(bug: Bug, mon
     assert verdicts(rows, "fail") == set(bug.fails), preflight.failed(rows)
     wanted = set(bug.warns) | KNOWN.get(bug.base, set()) | KNOWN.get(bug.data, set())
     assert wanted <= verdicts(rows, "warn") <= wanted | MACHINE
+
+
+def test_two_checks_look_at_one_course_which_is_a_plain_loop() -> None:
+    case = preflight.Case(healthy.build("classifier"))
+    (name,) = case.players()
+    objective, batch = case.copy(), case.batch(name, 8)
+    plainly = torch.optim.Adam(objective.players[name].net.parameters(), lr=1e-3)
+    naive = [case.turn(objective, name, batch, optimizer=plainly)[0] for _ in range(12)]
+    course = nets.seeing(case, name)
+    assert course.upto(7) == naive[:7] and course.upto(12) == naive and course.upto(3) == naive[:3]
+    assert nets.seeing(case, name) is course and len(course.losses) == 12
+    half = course.upto(200, share=0.5)
+    assert half[-1] <= 0.5 * naive[0] and course.right[len(half) - 1] and half == course.losses[: len(half)]
+    assert not any(loss <= 0.5 * naive[0] and right for loss, right in zip(half[:-1], course.right, strict=False))
 
 
 def test_every_check_is_caught_at_work() -> None:

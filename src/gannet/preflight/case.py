@@ -136,6 +136,7 @@ class Case:
         self.engine.world, self.engine.rank = 1, 0
         self.engine.prepare(made.objective)
         self.few = min(made.batch, getattr(self.data, "few", SMALL))
+        self.courses: dict[str, Any] = {}  # what players learn by heart, by name: several checks look at it
 
     @property
     def objective(self) -> Any:

@@ -287,25 +287,45 @@ def apart(one: torch.nn.Module, two: torch.nn.Module) -> float:
     return max((a - b).abs().max().item() for a, b in zip(one.parameters(), two.parameters(), strict=True))
 
 
-def by_heart(
-    case: Case, objective: Any, name: str, steps: int, *, blind: bool = False, share: float | None = None
-) -> list[float]:
-    """A player's losses on one small batch, over and over, the others standing still; penalties apart.
+class ByHeart:
+    """A player that learns one small batch by heart, the others standing still.
 
-    Adam at 1e-3 with neither decay nor schedule: what is tried is the net and its loss. Ends at `share` of the first.
+    Adam at 1e-3 with neither decay nor schedule: what is tried is the net and its loss. Steps are taken when somebody asks for
+    their losses, so that two checks of the same course pay for it once.
+
+    Args:
+        case: whose batch it is, and of whose objective a copy learns
+        name: of the player
+        blind: with every input of its net zeroed
     """
-    player = objective.players[name]
-    batch, losses = case.batch(name, min(case.made.batch, 8)), []
-    if blind:
-        player.net.register_forward_pre_hook(lambda net, arguments: tuple(map(blank, arguments)))
-    plainly = torch.optim.Adam(player.net.parameters(), lr=1e-3)
-    for _ in range(steps):
-        loss, notes = case.turn(objective, name, batch, optimizer=plainly)
-        losses.append(float(notes.get("contest", notes.get("heat", loss))))  # without penalties, and without boxes
-        learnt = share is not None and losses[-1] <= plain.target(losses[0], share)
-        if learnt and float(notes.get("accuracy", 1)) == 1:
-            break
-    return losses
+
+    def __init__(self, case: Case, name: str, *, blind: bool = False):
+        self.case, self.name, self.objective = case, name, case.copy()
+        self.player, self.batch = self.objective.players[name], case.batch(name, min(case.made.batch, 8))
+        if blind:
+            self.player.net.register_forward_pre_hook(lambda net, arguments: tuple(map(blank, arguments)))
+        self.plainly = torch.optim.Adam(self.player.net.parameters(), lr=1e-3)
+        self.losses: list[float] = []
+        self.right: list[bool] = []
+
+    def upto(self, steps: int, share: float | None = None) -> list[float]:
+        """The losses of the first steps, without penalties and without boxes; fewer where this share of the first is reached
+        and every example told right."""
+        for step in range(steps):
+            if step == len(self.losses):
+                loss, notes = self.case.turn(self.objective, self.name, self.batch, optimizer=self.plainly)
+                self.losses.append(float(notes.get("contest", notes.get("heat", loss))))
+                self.right.append(float(notes.get("accuracy", 1)) == 1)
+            if share is not None and self.right[step] and self.losses[step] <= plain.target(self.losses[0], share):
+                return self.losses[: step + 1]
+        return self.losses[:steps]
+
+
+def seeing(case: Case, name: str) -> ByHeart:
+    """The player's course with its inputs as they are: one for all checks of a case."""
+    if name not in case.courses:
+        case.courses[name] = ByHeart(case, name)
+    return case.courses[name]
 
 
 def blank(argument: Any) -> Any:
@@ -327,7 +347,7 @@ def overfit(case: Case) -> Finding:
     findings = {}
     for name in judges(case):
         share = 0.5 if isinstance(case.objective, Gan) and case.objective.penalty != "none" else 0.3
-        losses = by_heart(case, case.copy(), name, 200, share=share)
+        losses = seeing(case, name).upto(200, share)
         findings[name] = plain.learnt_by_heart(losses[0], losses[-1], share, "")
     return worst(findings)
 
@@ -338,13 +358,13 @@ def input_baseline(case: Case) -> Finding:
     findings = {}
     for name in judges(case):
         steps = 120 if isinstance(case.objective, Writes) else 40  # how often tokens come is learnt first, and unseen
-        seeing, blind = (by_heart(case, case.copy(), name, steps, blind=eyes) for eyes in (False, True))
+        open_eyes, blind = seeing(case, name).upto(steps), ByHeart(case, name, blind=True).upto(steps)
         unit = unit_of(blind[0])
-        gain, learnt_blind = (blind[-1] - seeing[-1]) / unit, (blind[0] - blind[-1]) / unit
+        gain, learnt_blind = (blind[-1] - open_eyes[-1]) / unit, (blind[0] - blind[-1]) / unit
         cause = "the input does not matter"
         if learnt_blind > 0.2:
             cause = "the label, or who is real, can be told without the input"
-        words = f"{seeing[-1]:.3f} seeing, {blind[-1]:.3f} blind"
+        words = f"{open_eyes[-1]:.3f} seeing, {blind[-1]:.3f} blind"
         findings[name] = found(gain > 0.1 and learnt_blind < 0.7, words, "a tenth lower seeing", cause)
     return worst(findings)
 
@@ -392,15 +412,15 @@ def capacity(case: Case) -> Finding:
 
 def learn(case: Case) -> float:
     """What is left of the loss on one batch after forty steps: the generator's squared error, or the first player's loss."""
-    objective = case.copy()
-    if isinstance(objective, Gan):
-        return redraw(case, objective.generator, 40)[-1]
-    losses = by_heart(case, objective, case.players()[0], 40)
+    if isinstance(case.objective, Gan):
+        return redraw(case, case.copy().generator, 40)[-1]
+    losses = ByHeart(case, case.players()[0]).upto(40)
     return losses[-1] / unit_of(losses[0])
 
 
-def redraw(case: Case, generator: torch.nn.Module, steps: int) -> list[float]:
-    """Squared errors of a generator that learns to draw eight fixed pictures from eight fixed noises, Adam at 2e-3."""
+def redraw(case: Case, generator: torch.nn.Module, steps: int, share: float | None = None) -> list[float]:
+    """Squared errors of a generator that learns to draw eight fixed pictures from eight fixed noises, Adam at 2e-3; as many as
+    these, or until this share of the first is reached."""
     real, _ = case.batch("generator", min(case.made.batch, 8))
     _, *given = case.fed["generator"]
     z = case.fed["generator"][0][: len(real)]
@@ -409,8 +429,10 @@ def redraw(case: Case, generator: torch.nn.Module, steps: int) -> list[float]:
     for _ in range(steps):
         drawn = generator(z, *[g[: len(real)] if isinstance(g, torch.Tensor) else g for g in given])
         loss = (drawn - real).square().mean()
+        losses.append(loss.item())
+        if share is not None and losses[-1] <= plain.target(losses[0], share):
+            break
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        losses.append(loss.item())
     return losses
