@@ -25,6 +25,7 @@ from gannet.data import images
 from gannet.data.boxes import Boxes, overlap
 from gannet.evaluation import explanations
 from gannet.evaluation.boxes import claimed
+from gannet.nearest import PART
 from gannet.nets import resnet
 from gannet.nets.detector import Detector
 from gannet.nets.images import Classifier
@@ -56,7 +57,7 @@ def main() -> None:
         test = made.evaluation.test
     x_NCHW = images.to_float(test.x_NCHW[Rng(given.seed, 0, "explained").indices(len(test), given.n)])
     with torch.no_grad():
-        y_N = torch.cat([net(x).argmax(1) for x in x_NCHW.split(explain.PART)])
+        y_N = torch.cat([net(x).argmax(1) for x in x_NCHW.split(PART)])
 
     def maps(net: torch.nn.Module, method: str, n: int, signed: bool) -> torch.Tensor:
         stage = given.stage if method in explain.CAMS else None
@@ -69,7 +70,7 @@ def main() -> None:
         markdown(explanations.table(rows, explain.METHODS, what))
 
     def chance(x: torch.Tensor) -> torch.Tensor:
-        p_NK = torch.cat([net(part).float() for part in x.split(explain.PART)]) / warm
+        p_NK = torch.cat([net(part).float() for part in x.split(PART)]) / warm
         return p_NK.softmax(1).gather(1, y_N[:, None])[:, 0]
 
     made_maps = {method: maps(net, method, given.n, False) for method in explain.METHODS}

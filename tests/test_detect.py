@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from PIL import Image
 
 from conftest import Command, one_line
-from gannet import explain, preflight, recipe, run
+from gannet import explain, nearest, preflight, recipe, run
 from gannet.data import annotated, boxes, images, pictures
 from gannet.data.boxes import Batch, Boxes, Moved, Scenes
-from gannet.data.images import Images
+from gannet.data.images import Images, to_float
 from gannet.errors import Wrong
 from gannet.evaluation import boxes as scores
 from gannet.nets.detector import STRIDE, Detector
@@ -746,12 +747,49 @@ def test_a_box_is_explained(trained: Path, gannet: Command, tmp_path: Path) -> N
     assert (tmp_path / "why" / "explain.png").is_file() and set(report["maps"]) == {"saliency", "integrated", "hirescam"}
     assert report["class"] == seen[0]["class"] and report["chance"] == pytest.approx(seen[0]["chance"], abs=0.02)
     np.testing.assert_allclose(report["box"], seen[0]["box"], atol=1)
+    near = report["nearest"]["examples"]
+    assert len(near) == nearest.NEAR and [one["distance"] for one in near] == sorted(one["distance"] for one in near)
+    assert near[0]["class"] == report["class"] and near[0]["distance"] < 0.5 * report["nearest"]["median"]
+    assert "scenes drawn as those of training" in report["nearest"]["among"]
     for words, expected in (
         (("--box", "99"), ["99", "numbered from 0"]),
         (("--stage", "down 9"), ["down 9", "down 1", "up 1"]),
         (("--beside", "photo.png"), ["compares no faces"]),
     ):
         one_line(gannet("explain", str(trained), "photo.png", *words, status=2).stderr, *expected)
+
+
+def test_the_nearest_things_are_those_whose_middles_are_told_by_the_like(trained: Path) -> None:
+    """Against a loop over every thing of every training picture; and a thing that was learnt from is nearest to itself."""
+    loaded = run.load(trained)
+    net, scenes = loaded.nets["detector"], boxes.load("bars", 48)[0]
+    drawn = scenes.fixed(nearest.LOOKED_THROUGH, "explained")
+    x, cells, far = to_float(drawn.x_NCHW), 48 // 4, []
+    x0, y0, x1, y1 = drawn.boxes_NM4[5, 1].tolist()
+    cell = int((y0 + y1) / 8) * cells + int((x0 + x1) / 8)
+    with torch.no_grad():
+        mine = net.features(x[5:6])[0].flatten(1)[:, cell]
+        for i in range(len(x)):
+            told = net.features(x[i : i + 1])[0]
+            for m in range(drawn.boxes_NM4.shape[1]):
+                if drawn.there_NM[i, m]:
+                    x0, y0, x1, y1 = drawn.boxes_NM4[i, m].tolist()
+                    far.append((float((told[:, int((y0 + y1) / 8), int((x0 + x1) / 8)] - mine).norm()), i, m))
+    report, cut = nearest.things(loaded, net, x[5:6], cell)
+    near = report["examples"]
+    assert [one["distance"] for one in near] == pytest.approx([one[0] for one in sorted(far)[: nearest.NEAR]], abs=1e-3)
+    first = near[0]
+    assert first["number"] == 5 and first["box"] == pytest.approx(drawn.boxes_NM4[5, 1].tolist(), abs=0.1)
+    assert first["class"] == drawn.classes[int(drawn.kinds_NM[5, 1])] and first["distance"] < 1e-3
+    assert f"{len(far):,} things of {len(x)}" in report["among"]
+    assert cut.shape == (nearest.NEAR, 1, 64, 64) and cut[0].max() > 100
+
+
+def test_surroundings_are_cut_with_black_beyond_the_picture() -> None:
+    x = torch.zeros(1, 16, 16, dtype=torch.uint8)
+    x[0, 2:6, 0:3] = 200
+    cut = nearest.surroundings(x, torch.tensor([0.0, 2.0, 3.0, 6.0]), side=6)  # three pixels either way of (1.5, 4)
+    assert torch.equal(cut[0], F.pad(x, (6,) * 4)[0, 7:13, 4:10]) and int((cut == 200).sum()) == 12
 
 
 def test_the_score_that_is_explained_is_the_boxs() -> None:

@@ -18,7 +18,7 @@ from scipy import stats
 from torch import nn
 
 from conftest import Command, one_line
-from gannet import explain, run
+from gannet import explain, nearest, run
 from gannet.data import images
 from gannet.errors import Wrong
 from gannet.evaluation import explanations
@@ -499,7 +499,7 @@ def test_explaining_a_classifier(trained: Path, apart: Path) -> None:
     assert abs(one["gap"]) < 0.1 * abs(one["of"]) + 0.05
     assert set(report["floors"]) == {"random", "centre", "ink"} and report["floors"]["random"]["deletion"]["spread"] >= 0
     near = report["nearest"]["examples"]
-    assert len(near) == explain.NEAR and [e["distance"] for e in near] == sorted(e["distance"] for e in near)
+    assert len(near) == nearest.NEAR and [e["distance"] for e in near] == sorted(e["distance"] for e in near)
     assert {e["class"] for e in near} == {"across"} and near[0]["distance"] < report["nearest"]["median"]
     with Image.open(apart / "out" / "explain.png") as picture:
         assert picture.mode == "RGB" and picture.width > 600
@@ -519,7 +519,15 @@ def test_explaining_a_critic(drawing: Path, apart: Path) -> None:
     with torch.no_grad():
         x = images.to_float(torch.from_numpy(np.asarray(Image.open("bar.png")).copy())[None, None])
         assert report["logit"] == pytest.approx(float(loaded.objective.rate(x, torch.tensor([0]))), abs=1e-5)
-    assert "chance" not in report and report["explained"] == "across" and "no features" in report["nearest"]["left_out"]
+    assert "chance" not in report and report["explained"] == "across"
+    critic = loaded.nets["critic"]
+    train = run.recipe.build(run.recipe.find("digits"), loaded.record["arguments"]).evaluation.train
+    with torch.no_grad():  # all as pictures of the class that is asked about, one by one
+        mine = critic.features(x, torch.tensor([0]))
+        far = [float((critic.features(images.to_float(one[None]), torch.tensor([0])) - mine).norm()) for one in train.x_NCHW]
+    near = report["nearest"]["examples"]
+    assert [one["distance"] for one in near] == pytest.approx(sorted(far)[: nearest.NEAR], abs=1e-3)
+    assert [far[one["number"]] for one in near] == pytest.approx(sorted(far)[: nearest.NEAR], abs=1e-3)
     assert (apart / "out" / "explain.png").is_file()
     with pytest.raises(Wrong, match="cannot be compared"):
         explain.explain(loaded, "bar.png")

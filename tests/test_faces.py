@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from PIL import Image
 
 from conftest import Command, one_line
 from gannet import matching, preflight, recipe, run
 from gannet.data import Ledger, faces, keeping
-from gannet.data.images import Images
+from gannet.data.images import Images, to_float
+from gannet.data.pictures import prepared
 from gannet.errors import Wrong
 from gannet.evaluation import faces as verification
 from gannet.evaluation.faces import Verification
@@ -581,6 +583,15 @@ def test_the_command_compares_enrols_searches_and_explains(trained: Path, gannet
         gannet("explain", str(trained), "c.png", "--beside", "people/two/a.png", "--out", "why", "--json").stdout
     )
     assert report["similarity"] == pytest.approx(found["similarity"], abs=0.01) and Path("why/explain.png").is_file()
+    loaded = run.load(trained)
+    train = run.recipe.build(run.recipe.find("faces"), loaded.record["arguments"]).data
+    with torch.no_grad():  # the training pictures that are most like the first of the two, by hand
+        net = next(iter(loaded.nets.values()))
+        mine = F.normalize(net(to_float(prepared(Path("c.png"), train.pixels, train.channels)[None])))
+        alike_N = (F.normalize(net(to_float(train.x_NCHW))) * mine).sum(1)
+    near = report["nearest"]["examples"]
+    assert [1 - one["distance"] ** 2 / 2 for one in near] == pytest.approx(alike_N.topk(len(near)).values.tolist(), abs=1e-3)
+    assert [one["class"] for one in near] == [train.classes[int(train.labels_N[one["number"]])] for one in near]
     card = (trained / "README.md").read_text()
     assert "matching.same" in card and "one person's pictures that look least alike" in card
     for words, parts in (

@@ -16,6 +16,7 @@ Shapes: N pictures, C channels, H height = W width, D features, K classes.
 from __future__ import annotations
 
 import contextlib
+import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +29,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from gannet import matching
+from gannet import matching, nearest
 from gannet.data import images
 from gannet.data.pictures import fitted, prepared
 from gannet.errors import Wrong
@@ -37,24 +38,21 @@ from gannet.evaluation import play as playing
 from gannet.evaluation.boxes import USUAL
 from gannet.evaluation.explanations import EMPTY, pointing
 from gannet.files import check_ours, save_picture, write_json
-from gannet.nets.detector import Detector
+from gannet.nearest import at_once
+from gannet.nets.detector import STRIDE, Detector
 from gannet.nets.faces import Embedder
 from gannet.nets.residual import Resize, Trunk
 from gannet.nets.scales import Scaled
 from gannet.objectives.detect import peaks
-from gannet.rng import Rng
-from gannet.run import Run, reopened
+from gannet.run import Run
 
 NOTE = "explain.json"  # by which a folder of ours is known
 METHODS = ("saliency", "integrated", "gradcam", "hirescam", "guided")
 CAMS = ("gradcam", "hirescam")  # that look at a stage
 PATH = 64  # points between nothing and the picture that gradients are integrated over
-PART = 512  # pictures of 28 pixels that go through a net at once; fewer larger ones
-AMONG = 5_000  # training pictures that the nearest ones are looked for in, at most
-NEAR = 6  # of them are shown
 AMBER, RED, BLUE = (1.0, 0.7, 0.1), (1.0, 0.25, 0.15), (0.2, 0.5, 1.0)  # of maps without signs; for, and against
 
-#: pictures (N, C, H, W) in [-1, 1], classes (N,) or None -> a number for each, (N,)
+#: pictures (N, C, H, W) in [-1, 1], classes (N,) or None -> a number for each, (N,); of features several, (N, D)
 Score = Callable[[torch.Tensor, torch.Tensor | None], torch.Tensor]
 
 
@@ -69,7 +67,7 @@ class Target:
         spare: pixels that the net adds to a picture's width and height before its first layer (`nets.images.framed`)
         before: how many of these lie to the left and above; half of them where it is None
         local: the score is of one place of a map, not of the picture
-        features: pictures in [-1, 1] -> (N, D), in which training pictures may be near; or None
+        features: pictures in [-1, 1] and classes as the score's -> (N, D), in which training pictures may be near; or None
         empty: a picture with nothing in it, as a number for all pixels or (C, H, W): where integrated gradients begin, and what
             pixels become that are taken away
     """
@@ -79,23 +77,25 @@ class Target:
     spare: int = 0
     before: int | None = None
     local: bool = False
-    features: Callable[[torch.Tensor], torch.Tensor] | None = None
+    features: Score | None = None
     empty: float | torch.Tensor = EMPTY
 
 
 def of_net(net: nn.Module) -> Target:
     """A classifier's logit of a class, or a critic's logit of a picture (and its class, where it has been told of classes)."""
     spare, features = getattr(net, "spare", 0), getattr(net, "features", None)
+    told_classes = len(inspect.signature(net.forward).parameters) > 1  # a critic's; a classifier is what tells them
 
     def score(x_NCHW: torch.Tensor, y_N: torch.Tensor | None) -> torch.Tensor:
-        said = net(x_NCHW) if features is not None else net(x_NCHW, y_N)
+        said = net(x_NCHW, y_N) if told_classes else net(x_NCHW)
         if said.ndim == 1:
             return said.float()
         if y_N is None:
             raise ValueError("which class's logit? y_N is None")
         return said.float().gather(1, y_N[:, None])[:, 0]
 
-    return Target(score, stages(net), spare if isinstance(spare, int) else 0, features=features)
+    near = None if features is None else features if told_classes else lambda x_NCHW, y_N: features(x_NCHW)
+    return Target(score, stages(net), spare if isinstance(spare, int) else 0, features=near)
 
 
 def of_detector(net: Detector, pixels: int) -> Target:
@@ -111,13 +111,17 @@ def of_detector(net: Detector, pixels: int) -> Target:
 
 def of_pair(net: Embedder, other_1CHW: torch.Tensor) -> Target:
     """How alike an embedder finds pictures and one other (1, C, H, W): the cosine of their vectors."""
+
+    def direction(x_NCHW: torch.Tensor, y_N: torch.Tensor | None) -> torch.Tensor:
+        return F.normalize(net(x_NCHW).float())
+
     with torch.no_grad():
-        other_1D = F.normalize(net(other_1CHW).float())
+        other_1D = direction(other_1CHW, None)
 
     def score(x_NCHW: torch.Tensor, y_N: torch.Tensor | None) -> torch.Tensor:
-        return (F.normalize(net(x_NCHW).float()) * other_1D).sum(1)
+        return (direction(x_NCHW, y_N) * other_1D).sum(1)
 
-    return Target(score, stages(net.trunk), net.trunk.spare)
+    return Target(score, stages(net.trunk), net.trunk.spare, features=direction)
 
 
 def of_agent(net: nn.Module, choice: bool, seen_1CHW: torch.Tensor | None = None) -> Target:
@@ -251,11 +255,6 @@ def maps(
             (slope,) = torch.autograd.grad(score_N.sum(), x)
         parts.append(slope.sum(1) if signed else slope.abs().amax(1))
     return torch.cat(parts).detach().float()
-
-
-def at_once(x_NCHW: torch.Tensor) -> int:
-    """How many pictures of this size go through a net together."""
-    return max(1, PART * 28**2 // (x_NCHW.shape[2] * x_NCHW.shape[3]))
 
 
 def _parts(x_NCHW: torch.Tensor, y_N: torch.Tensor | None, part: int) -> Iterator[tuple[torch.Tensor, torch.Tensor | None]]:
@@ -417,6 +416,7 @@ class _Found:
     maps: dict[str, torch.Tensor]  # (H, W)
     near_NCHW: torch.Tensor  # bytes
     near: list[str]  # a line for each
+    below: str = ""  # what the second row of the picture shows
     box: list[float] | None = None  # of what a detector sees, in pixels of the prepared picture
 
 
@@ -472,11 +472,11 @@ def _explain(
     if box is not None and not sees:
         raise Wrong("this run sees no boxes", got=f"--box {box}", try_="--class", usage=True)
     if sees:
-        return _explain_box(run, file, label, box or 0, method, stage, seed)
+        return _explain_box(run, file, label, box or 0, method, stage, seed, offline, trust)
     if compares and label is not None:
         raise Wrong("this run compares two faces and knows no class", got=f"--class {label}", try_="--beside", usage=True)
     if compares:
-        return _explain_pair(run, file, beside, method, stage, seed)
+        return _explain_pair(run, file, beside, method, stage, seed, offline, trust)
     tells, judges = hasattr(run.objective, "logits"), "critic" in run.nets
     if not (tells or judges):
         raise Wrong("this run tells nothing apart, sees no boxes and has no critic", got=run.record["recipe"])
@@ -517,9 +517,19 @@ def _explain(
     report["areas"] = (
         f"under the {'chance' if tells else 'logit'} while pixels go (deletion: lower) or come (insertion: higher)"
     )
-    report["nearest"], near_NCHW = _nearest(run, target, x_NCHW, offline, trust)
-    near = [f"{one.get('class', '')}\n{one['distance']:.2f}".strip() for one in report["nearest"].get("examples", [])]
-    return _Found(report, bytes_1CHW, made, near_NCHW, near)
+    report["nearest"], near_NCHW = nearest.pictures(run, _near(target, y_N), x_NCHW, offline=offline, trust=trust)
+    return _Found(report, bytes_1CHW, made, near_NCHW, _lines(report), "the nearest training pictures")
+
+
+def _near(target: Target, y_N: torch.Tensor | None) -> Callable[[torch.Tensor], torch.Tensor] | None:
+    """The target's features, as they are of any picture of this class."""
+    features = target.features
+    return None if features is None else lambda x: features(x, None if y_N is None else y_N.expand(len(x)))
+
+
+def _lines(report: dict[str, Any]) -> list[str]:
+    """A line for each of the nearest."""
+    return [f"{one.get('class', '')}\n{one['distance']:.2f}".strip() for one in report["nearest"].get("examples", [])]
 
 
 def _check(target: Target, method: str, stage: str | None) -> None:
@@ -531,7 +541,16 @@ def _check(target: Target, method: str, stage: str | None) -> None:
         raise Wrong("this net has no such stage", got=stage, try_=known, usage=True)
 
 
-def _explain_pair(run: Run, file: Path, beside: str | Path | None, method: str, stage: str | None, seed: int) -> _Found:
+def _explain_pair(
+    run: Run,
+    file: Path,
+    beside: str | Path | None,
+    method: str,
+    stage: str | None,
+    seed: int,
+    offline: bool,
+    trust: bool,
+) -> _Found:
     """Why two faces are found alike, or not: where in the first the likeness to the second comes from."""
     if beside is None:
         raise Wrong("faces are explained in pairs", got=file, try_="--beside OTHER.png", usage=True)
@@ -550,12 +569,21 @@ def _explain_pair(run: Run, file: Path, beside: str | Path | None, method: str, 
     report |= {"similarity": round(alike, 4), "same": alike > at["threshold"], **at, "of": "the cosine of the two vectors"}
     report |= {"logit": alike, **measured}
     report["areas"] = "under the similarity while pixels go (deletion: lower) or come (insertion: higher)"
-    report["nearest"] = {"left_out": "it is the other picture that counts here"}
-    return _Found(report, bytes_2CHW[:1], made, bytes_2CHW[1:], ["beside"])
+    report["nearest"], near_NCHW = nearest.pictures(run, _near(target, None), x_2CHW[:1], offline=offline, trust=trust)
+    row_NCHW, lines = torch.cat([bytes_2CHW[1:], near_NCHW]), ["beside", *_lines(report)]
+    return _Found(report, bytes_2CHW[:1], made, row_NCHW, lines, "the other picture, and the nearest that it learnt from")
 
 
 def _explain_box(
-    run: Run, file: Path, label: int | str | None, number: int, method: str, stage: str | None, seed: int
+    run: Run,
+    file: Path,
+    label: int | str | None,
+    number: int,
+    method: str,
+    stage: str | None,
+    seed: int,
+    offline: bool,
+    trust: bool,
 ) -> _Found:
     """Why a detector sees one thing: its logit at the peak."""
     net = run.nets["detector"]
@@ -587,9 +615,10 @@ def _explain_box(
     report |= {"box": [round(v, 1) for v in box], "of": "the logit of its peak"}
     report |= {"logit": float(target.score(x_1CHW, y_1)), **measured, "points_into_its_box": inside}
     report["areas"] = "under the chance while pixels go (deletion: lower) or come (insertion: higher)"
-    report["nearest"] = {"left_out": "a detector looks at places, not at a whole picture"}
-    none = bytes_CHW[None][:0]
-    return _Found(report, bytes_CHW[None], made, none, [], ends)
+    cell = int(y_1) % (facts["pixels"] // STRIDE) ** 2
+    report["nearest"], near_NCHW = nearest.things(run, net, x_1CHW, cell, offline=offline, trust=trust)
+    below = "the nearest things that it learnt from"
+    return _Found(report, bytes_CHW[None], made, near_NCHW, _lines(report), below, ends)
 
 
 # --------------------------------------------------------------------------------------------------------- of an agent
@@ -776,37 +805,6 @@ def _drawn_inputs(told: list[dict[str, Any]], most: int = 24) -> np.ndarray:
     return _picture(figure)
 
 
-def _nearest(run: Run, target: Target, x_NCHW: torch.Tensor, offline: bool, trust: bool) -> tuple[dict[str, Any], torch.Tensor]:
-    """The training pictures nearest to a picture in the net's features, and they themselves as bytes (none, with a reason)."""
-    none = x_NCHW[:0].cpu().to(torch.uint8)
-    if target.features is None:
-        return {"left_out": "this net has no features apart from its score"}, none
-    try:
-        with reopened(run, offline=offline, trust=trust) as made:
-            train = getattr(made.evaluation, "train", None)
-            if train is None:
-                return {"left_out": "the recipe's evaluation holds no training pictures"}, none
-            pictures, labels_N, names = train.x_NCHW, train.labels_N, train.classes
-    except Wrong as reason:
-        return {"left_out": str(reason)}, none
-    which = Rng(0, 0, "nearest").indices(len(pictures), min(AMONG, len(pictures))).sort().values
-    with torch.no_grad():
-        mine_1D = target.features(x_NCHW)
-        parts = [target.features(images.to_float(part).to(x_NCHW.device)) for part in pictures[which].split(at_once(pictures))]
-        far_N = torch.cdist(mine_1D, torch.cat(parts))[0].cpu()
-        # Once more one by one, as the picture itself: in a batch rounding is another, and a copy would not be at 0.
-        near = far_N.argsort()[:NEAR]
-        alone = [target.features(images.to_float(pictures[which[i]][None]).to(x_NCHW.device)) for i in near]
-        exact = torch.stack([(one - mine_1D).norm() for one in alone]).cpu()
-    order, exact = near[exact.argsort()], exact.sort().values
-    examples = [{"number": int(which[i]), "distance": float(far)} for i, far in zip(order, exact, strict=True)]
-    if labels_N is not None:
-        for one in examples:
-            one["class"] = names[int(labels_N[one["number"]])]
-    about = f"{len(which):,} of {len(pictures):,} training pictures, Euclidean, in the features before the last layer"
-    return {"examples": examples, "median": float(far_N.median()), "among": about}, pictures[which[order]]
-
-
 def _paint(axes: Any, map_HW: torch.Tensor) -> None:
     """A map in colour, over what is there: amber, or red and blue where it has signs."""
     both = bool((map_HW < 0).any())
@@ -849,8 +847,6 @@ def drawn(found: _Found) -> np.ndarray:
         show(axes, x_CHW, line)
     floor = report["floors"]["random"]
     under = f"area under deletion (↓, low) and insertion (↑, high); random order: ↓ {floor['deletion']['area']:.2f}  "
-    under += f"↑ {floor['insertion']['area']:.2f}" + (
-        "; below: the nearest training pictures" if near and "beside" not in report else ""
-    )
+    under += f"↑ {floor['insertion']['area']:.2f}" + (f"; below: {found.below}" if near else "")
     figure.supxlabel(under, fontsize=7)
     return _picture(figure)

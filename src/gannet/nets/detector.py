@@ -59,9 +59,8 @@ class Detector(nn.Module):
         with torch.no_grad():
             self.tell.bias.copy_(torch.tensor([math.log(PRIOR / (1 - PRIOR))] * classes + [0.0] * 4))
 
-    def forward(self, x_NCHW: torch.Tensor) -> torch.Tensor:
-        """(N, C, P, P) in [-1, 1] -> (N, K + 4, P/4, P/4), float32: K logits; x and y of the middle from the cell's, in cells;
-        logarithms of width and height over 16 pixels."""
+    def features(self, x_NCHW: torch.Tensor) -> torch.Tensor:
+        """(N, C, P, P) in [-1, 1] -> what each cell is told by, (N, 2 · widths[0], P/4, P/4)."""
         pixels = x_NCHW.shape[2]
         spare = -pixels % self.even
         x = F.pad(x_NCHW, (0, spare, 0, spare), value=-1.0).contiguous(memory_format=torch.channels_last)
@@ -72,6 +71,11 @@ class Detector(nn.Module):
             maps.append(x)
         for up, join, beside in zip(self.up, self.join, maps[-2::-1], strict=True):
             x = join(up(x) + beside)
-        x = activate(self.look(activate(self.last(x))))[..., : pixels // STRIDE, : pixels // STRIDE]
+        return activate(self.look(activate(self.last(x))))[..., : pixels // STRIDE, : pixels // STRIDE]
+
+    def forward(self, x_NCHW: torch.Tensor) -> torch.Tensor:
+        """(N, C, P, P) in [-1, 1] -> (N, K + 4, P/4, P/4), float32: K logits; x and y of the middle from the cell's, in cells;
+        logarithms of width and height over 16 pixels."""
+        x = self.features(x_NCHW)
         with torch.autocast(x.device.type, enabled=False):  # eight bits of mantissa would move a box by a part of a pixel
             return self.tell(x.float())

@@ -114,13 +114,17 @@ class Critic(nn.Module):
         self.look = nn.Sequential(nn.Flatten(), convolution(0, widths[-1] * base**2, dense), Block(dense, dims=0))
         self.judge = convolution(0, dense, 1, bias=False, gain=0)  # so that the first loss is the expected one
 
-    def forward(self, x_NCHW: torch.Tensor, y_N: torch.Tensor | None = None) -> torch.Tensor:
-        """(N, C, H, W) and (N,) -> logits (N,)."""
+    def features(self, x_NCHW: torch.Tensor, y_N: torch.Tensor | None = None) -> torch.Tensor:
+        """(N, C, H, W) and (N,) -> the numbers (N, 4 · widths[-1]) by which a picture is judged, beside its class's."""
         x_NCHW = space_to_depth(framed(x_NCHW, self.spare))
         if self.embed is not None:
             x_NCHW = torch.cat([x_NCHW, self.embed(y_N).unflatten(1, (PLANES, self.side, self.side))], 1)
         h = self.trunk(self.start(x_NCHW.contiguous(memory_format=torch.channels_last)))
-        return self.judge(activate(self.look(activate(h)))).squeeze(1)
+        return activate(self.look(activate(h)))
+
+    def forward(self, x_NCHW: torch.Tensor, y_N: torch.Tensor | None = None) -> torch.Tensor:
+        """(N, C, H, W) and (N,) -> logits (N,)."""
+        return self.judge(self.features(x_NCHW, y_N)).squeeze(1)
 
 
 class Classifier(nn.Module):

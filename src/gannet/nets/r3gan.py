@@ -183,10 +183,14 @@ class Critic(nn.Module):
         self.judge = convolution(0, wide, wide if classes else 1, bias=False, gain=1)
         self.embed = nn.Embedding(classes, wide) if classes else None
 
+    def features(self, x_NCHW: torch.Tensor, y_N: torch.Tensor | None = None) -> torch.Tensor:
+        """(N, C, H, W) -> the numbers (N, widths[0]) by which a picture is judged; its class comes in behind them."""
+        h = self.stages(self.start(framed(x_NCHW, self.spare).contiguous(memory_format=torch.channels_last)))
+        return self.gather(h).flatten(1)
+
     def forward(self, x_NCHW: torch.Tensor, y_N: torch.Tensor | None = None) -> torch.Tensor:
         """(N, C, H, W) and (N,) -> logits (N,)."""
-        h = self.stages(self.start(framed(x_NCHW, self.spare).contiguous(memory_format=torch.channels_last)))
-        x = self.judge(self.gather(h).flatten(1))
+        x = self.judge(self.features(x_NCHW))
         return x.squeeze(1) if self.embed is None else (x * self.embed(y_N)).sum(1) / math.sqrt(x.shape[1])
 
 
