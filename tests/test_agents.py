@@ -14,11 +14,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from gannet.errors import Wrong
 from gannet.nets import residual
-from gannet.nets.agents import TINY, Agent, Eye, laid, spread
+from gannet.nets.agents import TINY, Agent, Crowd, Eye, laid, spread, together
 from gannet.rng import Rng
 
 ATARI = (4, 84, 84)
-ENCODERS = [("dense", (17,)), ("shallow", ATARI), ("small", ATARI), ("nature", ATARI), ("impala", ATARI)]
+ENCODERS = [("dense", (20,)), ("attention", (20,)), ("shallow", ATARI), ("small", ATARI), ("nature", ATARI), ("impala", ATARI)]
+ROWS = 5  # numbers of a row, where a vector is a table: four of them
 
 
 def frames(n: int, *shape: int) -> torch.Tensor:
@@ -122,20 +123,53 @@ def test_shallow_hands_every_place_to_a_dense_layer() -> None:
     torch.testing.assert_close(net(x)[0], net.policy(residual.activate(h)), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("norm", [None, together])
+def test_attention_asks_row_after_row(norm: Any) -> None:
+    """Against loops over examples, heads and rows."""
+    crowd = stirred(Crowd(ROWS, 8, norm, heads=2))
+    x_ND = looked(3, (20,))
+    told, weights_NHR = [], []
+    for x_D in x_ND:
+        rows = [x_D[i : i + ROWS] for i in range(0, 20, ROWS)]
+        h = [crowd.each(crowd.enter(torch.cat([row, rows[0]])[None]))[0] for row in rows]
+        heard = [crowd.before(one[None])[0] for one in h]
+        q, k, v = crowd.ask(heard[0]), *zip(*(crowd.answer(one).split(8) for one in heard), strict=True)
+        answers, shares = [], []
+        for head in (slice(0, 4), slice(4, 8)):
+            weights_R = torch.stack([q[head] @ one[head] / math.sqrt(4) for one in k]).softmax(0)
+            answers.append(sum(weight * one[head] for weight, one in zip(weights_R, v, strict=True)))
+            shares.append(weights_R)
+        told.append(h[0] + crowd.tell(torch.cat(answers)))
+        weights_NHR.append(torch.stack(shares))
+    torch.testing.assert_close(crowd(x_ND), torch.stack(told), rtol=1e-4, atol=1e-5)
+    h_NRC = crowd.features(x_ND)
+    listens = crowd.heard(crowd.before(h_NRC.flatten(0, 1)).view(h_NRC.shape))[1]
+    torch.testing.assert_close(listens, torch.stack(weights_NHR), rtol=1e-4, atol=1e-5)
+
+
+def test_attention_does_not_mind_who_stands_where_but_for_oneself() -> None:
+    net = stirred(Agent((20,), 3, encoder="attention", width=16, rows=ROWS, norm=True))
+    x_ND = looked(6, (20,))
+    turned_ND = x_ND.view(6, 4, ROWS)[:, [0, 3, 1, 2]].flatten(1)
+    torch.testing.assert_close(net(turned_ND), net(x_ND), rtol=1e-4, atol=1e-4)
+    exchanged_ND = x_ND.view(6, 4, ROWS)[:, [1, 0, 2, 3]].flatten(1)
+    assert (net(exchanged_ND)[1] - net(x_ND)[1]).abs().min() > 1e-3
+
+
 @pytest.mark.parametrize(("encoder", "seen"), ENCODERS)
 @pytest.mark.parametrize("norm", [False, True])
 def test_the_first_policy_is_chance_and_the_first_value_as_large_as_is_asked(
     encoder: Any, seen: tuple[int, ...], norm: bool
 ) -> None:
-    net = Agent(seen, 6, encoder=encoder, norm=norm)
+    net = Agent(seen, 6, encoder=encoder, rows=ROWS, norm=norm)
     logits_NA, value_N = net(looked(8, seen))
     assert logits_NA.shape == (8, 6) and value_N.shape == (8,)
     p_NA = logits_NA.softmax(1)
     assert (-(p_NA * p_NA.log()).sum(1) - math.log(6)).abs().max() < 1e-3
     assert 1e-3 < value_N.abs().max() < 5
     assert torch.allclose(net.value.weight.norm(), torch.tensor(1.0)) and not net.value.bias.any()
-    assert Agent(seen, 6, encoder=encoder, norm=norm, value_gain=TINY)(looked(8, seen))[1].abs().max() < 0.1
-    box = Agent(seen, box=2, encoder=encoder, norm=norm)
+    assert Agent(seen, 6, encoder=encoder, rows=ROWS, norm=norm, value_gain=TINY)(looked(8, seen))[1].abs().max() < 0.1
+    box = Agent(seen, box=2, encoder=encoder, rows=ROWS, norm=norm)
     assert box(looked(3, seen))[0].shape == (3, 2) and torch.equal(box.log_deviation, torch.zeros(2))
     assert net.log_deviation is None and len(net.state_dict()) == len([*net.parameters(), *net.buffers()])  # none of them twice
 
@@ -210,13 +244,20 @@ def test_with_norm_every_rectifier_is_given_normalised_numbers(
 
     monkeypatch.setattr(F, "leaky_relu", heard(F.leaky_relu))
     monkeypatch.setattr(F, "relu", heard(F.relu))
-    net = Agent(seen, 6, encoder=encoder, norm=True)
+    net = Agent(seen, 6, encoder=encoder, rows=ROWS, norm=True)
     blocks = [m for m in net.encoder.modules() if isinstance(m, residual.Block)]
     for block in blocks:
         stirred(block.last)
     given.clear()
     net(looked(4, seen))
-    many = {"dense": 2 * 5, "shallow": 1 + 2 + 1, "small": 1 + 2 * 2 + 2, "nature": 4, "impala": 3 * 2 * 2 + 2}
+    many = {
+        "dense": 2 * 5,
+        "attention": 2 + 1 + 2 + 1,
+        "shallow": 1 + 2 + 1,
+        "small": 1 + 2 * 2 + 2,
+        "nature": 4,
+        "impala": 3 * 2 * 2 + 2,
+    }
     assert len(given) == many[encoder]
     for x in given:
         x = x[x.std(1) > 0.5]  # where the second layer of a branch is still to come to life there is nothing to normalise
@@ -227,7 +268,7 @@ def test_with_norm_every_rectifier_is_given_normalised_numbers(
     ("encoder", "seen"), [*ENCODERS, ("small", (4, 64, 128)), ("small", (3, 96, 96)), ("small", (4, 10, 10))]
 )
 def test_all_that_is_seen_and_all_weights_count(encoder: Any, seen: tuple[int, ...]) -> None:
-    net = stirred(Agent(seen, 3, encoder=encoder, width=32))
+    net = stirred(Agent(seen, 3, encoder=encoder, rows=ROWS, width=32))
     x = looked(4, seen).float() / (255 if len(seen) == 3 else 1)
     x.requires_grad_()
     policy_NA, value_N = net(x)
@@ -248,10 +289,21 @@ def test_what_is_packed_once_says_the_same(encoder: Any) -> None:
 
 @pytest.mark.parametrize(
     ("seen", "encoder", "part"),
-    [((4, 30, 84), "nature", "too small"), ((4, 5, 5), "small", "dense"), ((7,), "impala", "vectors"), (ATARI, "vgg", "vgg")],
+    [
+        ((4, 30, 84), "nature", "too small"),
+        ((4, 5, 5), "small", "dense"),
+        ((7,), "impala", "vectors"),
+        (ATARI, "vgg", "vgg"),
+        ((7,), "attention", "tables"),
+        ((ROWS,), "attention", "dense"),
+    ],
 )
 def test_what_an_encoder_cannot_see(seen: tuple[int, ...], encoder: Any, part: str) -> None:
     with pytest.raises(Wrong, match=part):
-        Agent(seen, 2, encoder=encoder)
+        Agent(seen, 2, encoder=encoder, rows=ROWS)
+    with pytest.raises(Wrong, match="tables"):
+        Agent((20,), 2, encoder="attention")
+    with pytest.raises(Wrong, match="heads"):
+        Agent((20,), 2, encoder="attention", width=15, rows=ROWS)
     with pytest.raises(ValueError, match="one of them"):
         Agent((4,), 2, 2)

@@ -28,6 +28,7 @@ from gannet.data.driving import Episode
 from gannet.errors import Wrong
 from gannet.evaluation import driving as scores
 from gannet.evaluation import play as playing
+from gannet.nets.agents import Crowd
 from gannet.objectives.ppo import PPO
 
 
@@ -302,6 +303,16 @@ def built(**words: Any) -> Any:
     return recipe.build(card, recipe.resolve(card, {"size": "tiny", "environments": 2, **words})).objective
 
 
+@pytest.mark.parametrize(("data", "numbers"), [("highway", 5), ("merge", 5), ("roundabout", 7), ("intersection", 7)])
+def test_attention_reads_the_cars_as_the_road_writes_them(data: str, numbers: int) -> None:
+    config = driving.options(data, "vector")["config"]["observation"]
+    assert driving.rows(data, "vector") == numbers == len(config["features"]) and driving.rows(data, "pixels") is None
+    objective = built(data=data, net="attention")
+    (crowd,) = [part for part in objective.net.modules() if isinstance(part, Crowd)]
+    assert objective.play.seen == (config["vehicles_count"] * numbers,)
+    assert crowd.features(torch.zeros(2, *objective.play.seen)).shape[:2] == (2, config["vehicles_count"])
+
+
 def test_who_learns_from_memory() -> None:
     remembering = built(data="merge")
     assert remembering.play.meanings == ["LANE_LEFT", "IDLE", "LANE_RIGHT", "FASTER", "SLOWER"]
@@ -316,6 +327,8 @@ def test_who_learns_from_memory() -> None:
         (lambda: roads.make("highwy"), ["no road", "highwy", "highway"]),
         (lambda: roads.make("highway", "ears"), ["vector or pixels", "ears"]),
         (lambda: roads.make("car-racing"), ["pixels alone"]),
+        (lambda: built(data="racetrack", net="attention"), ["tables", "dense"]),
+        (lambda: built(data="merge", eyes="pixels", net="attention"), ["tables", "small"]),
         (lambda: built(data="racetrack", method="replay"), ["chooses among actions", "--method ppo"]),
         (lambda: scores.play(Toy(), scores.Constant("idle", 0), [1], delay=-1), ["0 or more", "-1"]),
     ],

@@ -190,6 +190,12 @@ def find(name: str) -> Scenario:
     return SCENARIOS[name]
 
 
+def rows(name: str, eyes: str) -> int | None:
+    """How many numbers there are of each car in what is seen as numbers, the learner's own the first; None where it is no such
+    table: pixels, a grid."""
+    return len(find(name).vector["features"]) if eyes == "vector" and find(name).vector.get("type") == "Kinematics" else None
+
+
 def options(name: str, eyes: str) -> dict[str, Any]:
     """What `gannet.data.roads.Road` is told to open, whole, so that a run's record holds it: JSON values.
 

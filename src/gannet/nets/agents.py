@@ -1,10 +1,11 @@
 """Nets that play: an encoder of what is seen, and two heads on it, a policy and a value.
 
-Five encoders. `dense` is a residual net for vectors; `nature` the convolutional net of Mnih et al. 2015 (Nature 518, Methods:
-32 8×8/4, 64 4×4/2, 64 3×3, 512 units); `impala` the residual one of Espeholt et al. 2018 (arXiv 1802.01561, figure 3, the
-large one). Two of our own are for two cores, and look at places four pixels apart, as `nature` does: `small` is convolutions
-with residuals below, `shallow` hands every place to a dense layer and is residual behind it. Each halving blurs where things
-are, which is most of what a ball game asks (bench/eyes.py, docs/log.md).
+Six encoders. `dense` is a residual net for vectors, and `attention` one for those that are a table, a row for each car or
+other body around (Leurent and Mercat 2019, arXiv 1911.12250); `nature` the convolutional net of Mnih et al. 2015 (Nature 518,
+Methods: 32 8×8/4, 64 4×4/2, 64 3×3, 512 units); `impala` the residual one of Espeholt et al. 2018 (arXiv 1802.01561, figure 3,
+the large one). Two of our own are for two cores, and look at places four pixels apart, as `nature` does: `small` is
+convolutions with residuals below, `shallow` hands every place to a dense layer and is residual behind it. Each halving blurs
+where things are, which is most of what a ball game asks (bench/eyes.py, docs/log.md).
 
 Frames come as bytes and are turned into numbers once: where a net strides, squares of stride × stride pixels are first laid
 behind one another (space to depth), as bytes, so that the convolution reads whole rows of 16 C numbers instead of strips of C.
@@ -13,7 +14,8 @@ Whoever looks at a frame several times calls `packed` once, and gives the net th
 A frame is seen less the mean frame, over the deviation of all places (`Eye`). Most of a game's picture never changes, and
 what matters may be two pixels of it: of a picture from 0 to 1 a net sees first of all how grey the ground is.
 
-Shapes: N examples, C stacked frames, H height, W width, D numbers of an observation, A actions, K numbers of a packed frame.
+Shapes: N examples, C stacked frames, H height, W width, D numbers of an observation, A actions, K numbers of a packed frame;
+in a table R rows of D/R numbers, and in `Crowd` C numbers of a row's features, of which each head has E.
 """
 
 from __future__ import annotations
@@ -30,10 +32,17 @@ from gannet.errors import Wrong
 from gannet.nets.residual import SLOPE, Block, Resize, Trunk, convolution
 from gannet.nets.scales import Moments
 
-Encoder = Literal["dense", "shallow", "small", "nature", "impala"]
+Encoder = Literal["dense", "attention", "shallow", "small", "nature", "impala"]
 Norm = Callable[[int], nn.Module]
 Layer = TypeVar("Layer", nn.Linear, nn.Conv2d)
-WIDTHS = {"dense": 64, "shallow": 128, "small": 128, "nature": 512, "impala": 256}  # those of nature and impala as published
+WIDTHS = {
+    "dense": 64,
+    "attention": 64,
+    "shallow": 128,
+    "small": 128,
+    "nature": 512,
+    "impala": 256,
+}  # those of nature and impala as published
 CHANNELS = {"shallow": 8}  # the width over this is the channels of the first convolution; over 16 where none is given
 WORDS = {2: torch.int16, 4: torch.int32}  # as many bytes as an integer has
 LEVEL = 1 / 255  # a grey level: what the deviation of frames is taken for at least
@@ -183,6 +192,51 @@ def impala(eye: Eye, channels: int, norm: Norm | None) -> list[nn.Module]:
     return [*layers, *rectified(2 * channels, norm), nn.Flatten()]
 
 
+class Crowd(nn.Module):
+    """Ego-attention (Leurent and Mercat 2019, section III-B): one's own row asks every row, itself among them, what matters.
+
+    All rows go through the same layers, each with one's own beside it, and what they answer is added up: in which order they
+    stand makes no difference but for the first, which is one's own. A row that nobody fills is zeros, and is one to learn.
+    Against the paper: residual, a row sees one's own before it is asked, and nothing is masked.
+
+    Args:
+        numbers: of a row, D/R
+        width: C
+        norm: as for `Agent`
+        heads: that ask, each with C / heads numbers
+    """
+
+    def __init__(self, numbers: int, width: int, norm: Norm | None, heads: int = 2):
+        super().__init__()
+        if width % heads:
+            raise Wrong(
+                f"a width does not fall into {heads} heads", got=width, try_=str(heads * -(-width // heads)), usage=True
+            )
+        self.numbers, self.heads = numbers, heads
+        self.enter, self.each = convolution(0, 2 * numbers, width, gain=1.0), Trunk([width], dims=0, norm=norm)
+        self.before = nn.Sequential(*rectified(width, norm, SLOPE))
+        self.ask, self.answer = (convolution(0, width, out, gain=1.0) for out in (width, 2 * width))
+        self.tell = convolution(0, width, width, gain=0)
+
+    def forward(self, x_ND: torch.Tensor) -> torch.Tensor:
+        """(N, D) -> (N, C)."""
+        h_NRC = self.features(x_ND)
+        return h_NRC[:, 0] + self.tell(self.heard(self.before(h_NRC.flatten(0, 1)).view(h_NRC.shape))[0])
+
+    def features(self, x_ND: torch.Tensor) -> torch.Tensor:
+        """What is made of each row, (N, R, C)."""
+        x_NRD = x_ND.flatten(1).unflatten(1, (-1, self.numbers))
+        beside_NRD = torch.cat([x_NRD, x_NRD[:, :1].expand_as(x_NRD)], 2)
+        return self.each(self.enter(beside_NRD.flatten(0, 1))).unflatten(0, x_NRD.shape[:2])
+
+    def heard(self, h_NRC: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """What the first row is told (N, C), and whom it listens to, (N, heads, R), adding up to 1 for each head."""
+        q_NHE = self.ask(h_NRC[:, 0]).unflatten(-1, (self.heads, -1))
+        k_NRHE, v_NRHE = self.answer(h_NRC).unflatten(-1, (2, self.heads, -1)).unbind(2)
+        weight_NHR = torch.einsum("nhe,nrhe->nhr", q_NHE, k_NRHE).div(math.sqrt(q_NHE.shape[-1])).softmax(-1)
+        return torch.einsum("nhr,nrhe->nhe", weight_NHR, v_NRHE).flatten(1), weight_NHR
+
+
 class Agent(nn.Module):
     """Observations -> (logits (N, A), or the mean of an action (N, A); value (N,)).
 
@@ -198,6 +252,7 @@ class Agent(nn.Module):
             64 for vectors, and 512 for nature and 256 for impala, as published, 128 for shallow and small
         norm: normalise after every hidden layer, as Q-learning without a target network wants it (Gallici et al. 2024,
             arXiv 2407.04811)
+        rows: of attention: numbers of each row of the table that a vector (D,) is; the first row is one's own
         value_gain: of the value's layer. An agent wants 1: what its trunk learns from at first comes through the value alone,
             the policy's layer being as small as it is. What shall begin at 0, a critic's logit, wants TINY
 
@@ -213,6 +268,7 @@ class Agent(nn.Module):
         encoder: Encoder = "dense",
         width: int | None = None,
         norm: bool = False,
+        rows: int | None = None,
         value_gain: float = 1.0,
     ):
         super().__init__()
@@ -226,6 +282,8 @@ class Agent(nn.Module):
         if encoder == "dense":
             self.encoder: nn.Module = self._dense(width, layer)
             self.judge = self._dense(width, layer)
+        elif encoder == "attention":
+            self.encoder, self.judge = self._among(rows, width, layer), None
         else:
             self.encoder, self.judge = self._seeing(encoder, width, layer), None
         self.policy = orthogonal(nn.Linear(width, actions or box or 0), TINY)
@@ -235,6 +293,13 @@ class Agent(nn.Module):
     def _dense(self, width: int, norm: Norm | None) -> nn.Module:
         enter = convolution(0, math.prod(self.seen), width, gain=1.0)
         return nn.Sequential(nn.Flatten(), enter, Trunk([width], 2, dims=0, norm=norm), *rectified(width, norm, SLOPE))
+
+    def _among(self, rows: int | None, width: int, norm: Norm | None) -> nn.Module:
+        size = math.prod(self.seen)
+        if rows is None or size % rows or size == rows:
+            what, got = "attention is for tables, a row for each car, the first one's own", f"{self.seen} in rows of {rows}"
+            raise Wrong(what, got=got, try_="dense, or, of pixels, small", usage=True)
+        return nn.Sequential(Crowd(rows, width, norm), Trunk([width], dims=0, norm=norm), *rectified(width, norm, SLOPE))
 
     def _seeing(self, encoder: Encoder, width: int, norm: Norm | None) -> nn.Module:
         if len(self.seen) != 3:

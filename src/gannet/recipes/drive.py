@@ -6,7 +6,7 @@ Arm: play
 from typing import Any, Literal
 
 from gannet.data import play as played
-from gannet.data.driving import options
+from gannet.data.driving import options, rows
 from gannet.evaluation.driving import Driving
 from gannet.nets.agents import Agent
 from gannet.objectives.ppo import PPO
@@ -18,7 +18,7 @@ def drive(
     size: Literal["tiny", "small", "base"] = "small",
     data: Literal["highway", "merge", "roundabout", "intersection", "racetrack", "car-racing"] = "highway",
     eyes: Literal["vector", "pixels"] = "vector",
-    net: Literal["auto", "dense", "shallow", "small", "nature", "impala"] = "auto",
+    net: Literal["auto", "dense", "attention", "shallow", "small", "nature", "impala"] = "auto",
     method: Literal["auto", "ppo", "replay"] = "auto",
     rate: float = 5e-4,
     discount: float | None = None,
@@ -33,7 +33,7 @@ def drive(
         size: tiny for tests, small for two CPU cores, base for longer (unverified)
         data: the road: five of highway-env's, or Gymnasium's CarRacing, which has pixels alone
         eyes: positions and speeds of the cars around it (on the racetrack a grid), or four grey frames
-        net: dense for vectors, shallow, small, nature or impala for pixels; auto is dense or small
+        net: dense or attention (cars one by one) for vectors, shallow, small, nature or impala for pixels; auto: dense, small
         method: ppo, or replay, a Q-network that learns again from what it remembers; auto is replay where roads have a choice
             among actions and simulators are slow: all but racetrack and car-racing
         rate: peak learning rate
@@ -50,7 +50,8 @@ def drive(
     again = {"epochs": 2, "minibatches": 2} if replay else {"epochs": 8, "minibatches": 4}
     train = played.load("gannet.data.roads:Road", options=options(data, eyes), **again, **words)
     encoder = ("small" if train.bytes else "dense") if net == "auto" else net
-    made = Agent(train.seen, train.actions, train.box, encoder, width if encoder == "dense" else None, norm=replay)
+    wide = width if encoder == "dense" else None
+    made = Agent(train.seen, train.actions, train.box, encoder, wide, norm=replay, rows=rows(data, eyes))
     numbers: dict[str, Any] = {"rate": rate, "discount": discount or (0.99 if data == "car-racing" else 0.9)}
     memory = REPLAY | {"remember": min(REPLAY["remember"], examples)}
     objective = PQN(made, train, **memory | numbers) if replay else PPO(made, train, entropy=entropy, **numbers)
