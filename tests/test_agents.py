@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from gannet.errors import Wrong
 from gannet.nets import residual
 from gannet.nets.agents import TINY, Agent, Crowd, Eye, laid, spread, together
+from gannet.nets.scales import Scaled
 from gannet.rng import Rng
 
 ATARI = (4, 84, 84)
@@ -142,8 +143,7 @@ def test_attention_asks_row_after_row(norm: Any) -> None:
         told.append(h[0] + crowd.tell(torch.cat(answers)))
         weights_NHR.append(torch.stack(shares))
     torch.testing.assert_close(crowd(x_ND), torch.stack(told), rtol=1e-4, atol=1e-5)
-    h_NRC = crowd.features(x_ND)
-    listens = crowd.heard(crowd.before(h_NRC.flatten(0, 1)).view(h_NRC.shape))[1]
+    listens = crowd.heard(crowd.features(x_ND))[1]
     torch.testing.assert_close(listens, torch.stack(weights_NHR), rtol=1e-4, atol=1e-5)
 
 
@@ -154,6 +154,17 @@ def test_attention_does_not_mind_who_stands_where_but_for_oneself() -> None:
     torch.testing.assert_close(net(turned_ND), net(x_ND), rtol=1e-4, atol=1e-4)
     exchanged_ND = x_ND.view(6, 4, ROWS)[:, [1, 0, 2, 3]].flatten(1)
     assert (net(exchanged_ND)[1] - net(x_ND)[1]).abs().min() > 1e-3
+
+
+def test_all_rows_of_a_table_have_the_same_scales() -> None:
+    x_ND = 3 * looked(50, (20,)) + torch.arange(20.0)  # whose rows are far apart
+    about = {"mean": x_ND.mean(0), "variance": x_ND.var(0, correction=0)}
+    scaled = Scaled(Agent((20,), 3, encoder="attention", rows=ROWS), about)
+    all_XC = x_ND.view(-1, ROWS)
+    naive = (all_XC - all_XC.mean(0)) / all_XC.std(0, correction=0)
+    torch.testing.assert_close(scaled.prepared(x_ND), naive.view(50, 20), rtol=1e-4, atol=1e-4)
+    dense = Scaled(Agent((20,), 3, rows=ROWS), about).prepared(x_ND)
+    torch.testing.assert_close(dense.mean(0), torch.zeros(20), rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize(("encoder", "seen"), ENCODERS)

@@ -22,6 +22,7 @@ pytest.importorskip("highway_env", reason="driving comes with gannet[play]")
 import gymnasium
 from gymnasium import spaces
 
+from conftest import Command
 from gannet import recipe, run
 from gannet.data import driving, environments, play, roads
 from gannet.data.driving import Episode
@@ -353,6 +354,20 @@ def test_a_net_learns_to_drive_is_judged_and_is_the_same_when_loaded(tmp_path: P
     assert f"return {report['delayed']['total']['value']:.1f}" in report["about"]
     again, _ = judge.judge(made.objective)
     assert all(again["scores"][name] == report["scores"][name] for name in scores.MEANINGS if name != "arrived")
+
+
+def test_whom_a_driver_listens_to_is_told(gannet: Command) -> None:
+    words = ("--data", "merge", "--net", "attention", "--size", "tiny", "--steps", "1", "--environments", "2")
+    gannet("train", "drive", *words, "--skip", "all=to be quick", "--out", "run")
+    said = gannet("explain", "run").stdout
+    report = json.loads(Path("run/explained/explain.json").read_text())
+    net, first = run.load("run").nets["agent"], report["steps"][0]
+    weights_HR = net.listens(torch.tensor([first["inputs"]]))[0]
+    assert weights_HR.shape == (2, 8) and torch.allclose(torch.tensor(first["attention"]), weights_HR, atol=1e-5)
+    assert torch.allclose(weights_HR.sum(1), torch.ones(2)) and weights_HR.std() > 1e-3
+    most = int(weights_HR.mean(0).argmax())
+    assert f"it listens to {f'row {most}' if most else 'itself'} most ({weights_HR.mean(0).max():.0%})" in said
+    assert Path("run/explained/explain.png").is_file()
 
 
 def test_films_of_highway_envs_bare_ids_are_not_black(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -640,7 +640,8 @@ def explain_agent_into(
     """Write explain.png and explain.json: what an agent's actions rest on in some steps of an episode, evenly over it.
 
     Of pixels maps as of any picture, all stacked frames together. Of vectors integrated gradients of each input, from the mean
-    observation of the episode: why this and not what it would do on average.
+    observation of the episode: why this and not what it would do on average. Of a net with attention also which rows each of
+    its heads listens to: where it looks, which is not yet what it makes of it.
 
     Args:
         run: of an agent
@@ -687,6 +688,10 @@ def explain_agent_into(
             found_D, gap = _inputs(target, x_1, mean_1.to(device), y_1)
             size = found_D.abs().argsort(descending=True)[:3].tolist()
             told.append(said | {"inputs": x.flatten().tolist(), "integrated": found_D.tolist(), "gap": gap, "largest": size})
+            with torch.no_grad():
+                listens_1HR = net.listens(x_1) if isinstance(net, Scaled) else None
+            if listens_1HR is not None:
+                told[-1]["attention"] = listens_1HR[0].tolist()
     report: dict[str, Any] = {"run": str(run.folder), "step": run.step, "seed": seed, "returns": returns, "length": length}
     report |= {
         "of": "the log-probability of the action that was taken" if choice else "the mean of the largest number of the action"
@@ -789,8 +794,20 @@ def _drawn_maps(some: list[_Step], shown: list[dict[str, torch.Tensor]], told: l
 
 
 def _drawn_inputs(told: list[dict[str, Any]], most: int = 24) -> np.ndarray:
-    """A panel for each step: a bar for each input, the largest where there are too many, by its number (H, W, 3)."""
-    figure, grid = _sheet(1, len(told), (2.8, 1.0 + 0.18 * min(len(told[0]["inputs"]), most)))
+    """A panel for each step: a bar for each input, the largest where there are too many, by its number; of a net with attention
+    a second row, of whom each head listens to (H, W, 3)."""
+    rows = len(told[0]["attention"][0]) if "attention" in told[0] else 0
+    figure, grid = _sheet(1 + bool(rows), len(told), (2.8, 1.0 + 0.18 * max(min(len(told[0]["inputs"]), most), rows)))
+    for axes, one in zip(grid[-1] if rows else (), told, strict=False):
+        begun_R = np.zeros(rows)
+        for weight_R, colour in zip(one["attention"], (AMBER, BLUE), strict=False):
+            axes.barh(range(rows), weight_R, left=begun_R, color=colour)
+            begun_R = begun_R + np.asarray(weight_R)
+        axes.set_yticks(range(rows), ["itself", *map(str, range(1, rows))], fontsize=7)
+        axes.set_xlim(0, len(one["attention"]))
+        axes.invert_yaxis()
+        axes.tick_params(axis="x", labelsize=7)
+        axes.set_title("whom its heads listen to", fontsize=8)
     for axes, one in zip(grid[0], told, strict=True):
         found_D = np.asarray(one["integrated"])
         which = np.sort(np.argsort(-np.abs(found_D), kind="stable")[:most])

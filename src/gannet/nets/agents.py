@@ -221,7 +221,7 @@ class Crowd(nn.Module):
     def forward(self, x_ND: torch.Tensor) -> torch.Tensor:
         """(N, D) -> (N, C)."""
         h_NRC = self.features(x_ND)
-        return h_NRC[:, 0] + self.tell(self.heard(self.before(h_NRC.flatten(0, 1)).view(h_NRC.shape))[0])
+        return h_NRC[:, 0] + self.tell(self.heard(h_NRC)[0])
 
     def features(self, x_ND: torch.Tensor) -> torch.Tensor:
         """What is made of each row, (N, R, C)."""
@@ -230,7 +230,9 @@ class Crowd(nn.Module):
         return self.each(self.enter(beside_NRD.flatten(0, 1))).unflatten(0, x_NRD.shape[:2])
 
     def heard(self, h_NRC: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """What the first row is told (N, C), and whom it listens to, (N, heads, R), adding up to 1 for each head."""
+        """Of rows' features: what the first row is told (N, C), and whom it listens to, (N, heads, R), adding up to 1 for
+        each head."""
+        h_NRC = self.before(h_NRC.flatten(0, 1)).view(h_NRC.shape)
         q_NHE = self.ask(h_NRC[:, 0]).unflatten(-1, (self.heads, -1))
         k_NRHE, v_NRHE = self.answer(h_NRC).unflatten(-1, (2, self.heads, -1)).unbind(2)
         weight_NHR = torch.einsum("nhe,nrhe->nhr", q_NHE, k_NRHE).div(math.sqrt(q_NHE.shape[-1])).softmax(-1)
@@ -278,6 +280,7 @@ class Agent(nn.Module):
             raise ValueError("an agent chooses among actions, or gives the numbers of a box: one of them")
         width = WIDTHS[encoder] if width is None else width
         self.seen, layer = tuple(seen), together if norm else None
+        self.rows = rows if encoder == "attention" else None  # numbers of each row of a table
         self.stride: int | None = None  # of the squares that frames are laid in
         if encoder == "dense":
             self.encoder: nn.Module = self._dense(width, layer)
@@ -350,6 +353,11 @@ class Agent(nn.Module):
     def only_policy(self, x: torch.Tensor) -> torch.Tensor:
         """The first of what `forward` gives, (N, A), to the last bit: of vectors that is half the work."""
         return self.policy(self.encoder(self._read(x)))
+
+    def listens(self, x: torch.Tensor) -> torch.Tensor | None:
+        """Of attention: which rows of a table each head listens to, (N, heads, R); None of every other net."""
+        first = cast(nn.Sequential, self.encoder)[0]
+        return first.heard(first.features(self._read(x)))[1] if isinstance(first, Crowd) else None
 
     def _read(self, x: torch.Tensor) -> torch.Tensor:
         x = self.packed(x)

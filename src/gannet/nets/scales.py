@@ -2,7 +2,7 @@
 
 It is part of the net, so that whoever has the net has the scales: the run folder, its average, an export.
 
-Shapes: N examples, D numbers of an observation.
+Shapes: N examples, D numbers of an observation, C columns of one that is a table.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ class Scaled(nn.Module):
 
     Args:
         net: observations (N, ...) -> (policy (N, A), value (N,)); vectors reach it less their mean, over their deviation, cut
-            at ±10; pixels as they are: an `Agent` that sees by convolutions scales them itself, in its first layer
+            at ±10; pixels as they are: an `Agent` that sees by convolutions scales them itself, in its first layer. Of a net
+            that reads a table (`net.rows` numbers a row) all rows have the same scales, or they could not be compared
         seen: what observations look like: {"mean", "variance"} to begin with, or None for pixels
         count: observations that this is worth
 
@@ -80,12 +81,28 @@ class Scaled(nn.Module):
         """Observations as they reach the net: vectors (N, D) scaled, pixels as they are."""
         if self.seen is None:
             return x
-        x_ND = (x.flatten(1) - self.seen.mean) / self.seen.variance.sqrt().clamp(min=LEAST)
+        mean_D, variance_D = self._scales(self.seen)
+        x_ND = (x.flatten(1) - mean_D) / variance_D.sqrt().clamp(min=LEAST)
         return x_ND.clamp(-FAR, FAR)
+
+    def _scales(self, seen: Moments) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean and variance of each number of a vector (D,); of a table those of its columns, in every row."""
+        rows = getattr(self.net, "rows", None)
+        if rows is None:
+            return seen.mean, seen.variance
+        mean_C = seen.mean.view(-1, rows).mean(0)
+        variance_C = (seen.variance + seen.mean.square()).view(-1, rows).mean(0) - mean_C.square()
+        times = len(seen.mean) // rows
+        return mean_C.repeat(times), variance_C.clamp(min=0).repeat(times)
 
     def forward(self, x: torch.Tensor) -> Any:
         """As the net within."""
         return self.net(self.prepared(x))
+
+    def listens(self, x: torch.Tensor) -> torch.Tensor | None:
+        """Which rows of a table the net listens to, (N, heads, R); None of nets that read none."""
+        within = getattr(self.net, "listens", None)
+        return None if within is None else within(self.prepared(x))
 
     def only_policy(self, x: torch.Tensor) -> torch.Tensor:
         """What to do, (N, A), and not what it is worth: for decisions that shall be quick."""
