@@ -147,6 +147,11 @@ def test_attention_asks_row_after_row(norm: Any) -> None:
     torch.testing.assert_close(listens, torch.stack(weights_NHR), rtol=1e-4, atol=1e-5)
 
 
+def test_only_attention_listens() -> None:
+    assert all(Agent(seen, 3, encoder=encoder).listens(looked(1, seen)) is None for encoder, seen in [ENCODERS[0], ENCODERS[3]])  # type: ignore[arg-type]
+    assert Scaled(nn.Flatten()).listens(torch.zeros(1, 3)) is None
+
+
 def test_attention_does_not_mind_who_stands_where_but_for_oneself() -> None:
     net = stirred(Agent((20,), 3, encoder="attention", width=16, rows=ROWS, norm=True))
     x_ND = looked(6, (20,))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import math
 import shutil
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -783,6 +785,28 @@ def test_the_nearest_things_are_those_whose_middles_are_told_by_the_like(trained
     assert first["class"] == drawn.classes[int(drawn.kinds_NM[5, 1])] and first["distance"] < 1e-3
     assert f"{len(far):,} things of {len(x)}" in report["among"]
     assert cut.shape == (nearest.NEAR, 1, 64, 64) and cut[0].max() > 100
+
+
+def test_neighbours_are_looked_for_where_something_is(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Folders of which most pictures are empty; and what training changes in them is not looked at."""
+    loaded, some = run.load(trained), boxes.load("bars", 48)[2]
+    many = 600
+    bare = Boxes(
+        some.x_NCHW[:1].expand(many, -1, -1, -1),
+        some.boxes_NM4[:1].expand(many, -1, -1),
+        some.kinds_NM[:1].expand(many, -1),
+        torch.arange(many)[:, None].eq(577) & some.there_NM[:1],
+        some.classes,
+    )
+    made = SimpleNamespace(evaluation=object(), data=Moved(Moved(bare)))
+    monkeypatch.setattr(nearest, "reopened", lambda *words, **more: contextlib.nullcontext(made))
+    x_1CHW = to_float(some.x_NCHW[:1])
+    report, cut = nearest.things(loaded, loaded.nets["detector"], x_1CHW, 0)
+    assert {one["number"] for one in report["examples"]} == {577} and "of 1 training pictures" in report["among"]
+    assert len(cut) == min(nearest.NEAR, int(some.there_NM[0].sum()))
+    bare.there_NM = torch.zeros_like(bare.there_NM)
+    report, cut = nearest.things(loaded, loaded.nets["detector"], x_1CHW, 0)
+    assert "nothing in any" in report["left_out"] and len(cut) == 0
 
 
 def test_surroundings_are_cut_with_black_beyond_the_picture() -> None:

@@ -22,6 +22,7 @@ from gannet import explain, nearest, run
 from gannet.data import images
 from gannet.errors import Wrong
 from gannet.evaluation import explanations
+from gannet.nets import dcgan
 from gannet.nets.images import Classifier, Critic
 from gannet.nets.resnet import ResNet
 from gannet.rng import Rng
@@ -531,6 +532,35 @@ def test_explaining_a_critic(drawing: Path, apart: Path) -> None:
     assert (apart / "out" / "explain.png").is_file()
     with pytest.raises(Wrong, match="cannot be compared"):
         explain.explain(loaded, "bar.png")
+
+
+def test_a_critic_that_has_no_features_has_no_neighbours_and_what_features_are_not_vectors_is_said() -> None:
+    assert explain.of_net(dcgan.Critic(8, 1)).features is None
+    report, none = nearest.pictures(None, None, torch.zeros(1, 1, 8, 8))  # type: ignore[arg-type]
+    assert "no features" in report["left_out"] and none.shape == (0, 1, 8, 8) and none.dtype == torch.uint8
+
+
+class Told(nn.Module):
+    """A classifier of somebody's own, with a switch and with a part that happens to be called features."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Conv2d(1, 4, 3)
+        self.name = nn.Linear(4, 2)
+
+    def forward(self, x_NCHW: torch.Tensor, return_features: bool = False) -> torch.Tensor:
+        h = self.features(x_NCHW)
+        return h if return_features else self.name(h.mean((2, 3)))
+
+
+def test_whose_features_are_maps_is_explained_without_neighbours(trained: Path) -> None:
+    torch.manual_seed(0)
+    net, x = Told(), Rng(0, 0, "x").normal(3, 1, 8, 8)
+    target = explain.of_net(net)
+    assert torch.equal(target.score(x, torch.tensor([1, 1, 1])), net(x)[:, 1])
+    report, _ = nearest.pictures(run.load(trained), lambda x: target.features(x, None), x[:1])  # type: ignore[misc]
+    assert "no vectors: (4, 6, 6)" in report["left_out"]
+    assert explain.of_net(net, tells=False).features is None  # as a critic, whose features would be asked for of a class
 
 
 def test_data_that_cannot_be_had_are_left_out_with_a_word(trained: Path, apart: Path, monkeypatch: pytest.MonkeyPatch) -> None:

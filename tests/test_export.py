@@ -20,6 +20,7 @@ pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 
 from gannet import export, run
+from gannet.data import boxes
 from gannet.errors import Wrong
 from gannet.rng import Rng
 
@@ -70,6 +71,15 @@ def test_an_agent_decides_as_it_does_here(data: str, method: str) -> None:
         assert wrote.inputs == {"seen": "(N, 4, 36, 36) uint8"} and wrote.outputs == {"chances": "(N, 2) float32"}
 
 
+def test_a_driver_with_attention_decides_as_it_does_here() -> None:
+    pytest.importorskip("highway_env")
+    made = trained("drive", data="merge", net="attention", environments=2)
+    seen = Rng(1, 2, "seen").normal(5, *made.objective.play.seen)
+    wrote = export.to_onnx(made)
+    assert wrote.inputs == {"seen": "(N, 40) float32"} and wrote.outputs == {"worth": "(N, 5) float32"}
+    torch.testing.assert_close(alone(wrote.path, seen=seen).amax(1), made.objective.decide(seen).value_E, rtol=1e-4, atol=1e-5)
+
+
 def test_a_classifier_says_what_predict_says(gannet: Command) -> None:
     made = trained("classify", data="bars", precision="float32")  # in which it is exported, whatever this machine prefers
     said = gannet("export", "run", "--out", "mine/bars.onnx").stdout.splitlines()
@@ -99,9 +109,39 @@ def test_faces_and_digits_are_what_they_are_here() -> None:
     torch.testing.assert_close(held, digits.objective.paint(z, y), rtol=1e-4, atol=1e-5)
 
 
+def test_a_detector_finds_what_it_finds_here() -> None:
+    made = run.train("detect", size="tiny", data="bars", steps=120, out="run", skip=NONE, precision="float32")
+    pictures = boxes.load("bars", 48)[2].x_NCHW[:4]
+    wrote = export.to_onnx(made)
+    assert wrote.inputs == {"pictures": "(N, 1, 48, 48) uint8"} and wrote.apart < 1e-4
+    held_NQ6, told = alone(wrote.path, pictures=pictures), made.objective.boxes(pictures)
+    assert wrote.outputs == {"things": f"(N, {held_NQ6.shape[1]}, 6) float32"}
+    torch.testing.assert_close(held_NQ6[..., 4], told.chance_NQ, rtol=1e-3, atol=1e-5)
+    for held, box, chance, kind in zip(held_NQ6, told.boxes_NQ4, told.chance_NQ, told.kinds_NQ, strict=True):
+        assert len(set(chance[:5].tolist())) == 5  # none as sure as another: they stand in the same order
+        torch.testing.assert_close(held[:5, :4], box[:5], rtol=1e-3, atol=1e-2)
+        assert held[:5, 5].tolist() == kind[:5].tolist()
+    about = export.about(made)
+    assert json.loads(about["names"]) == made.classes and float(about["threshold"]) == made.record["trained"]["threshold"]
+
+
+def test_two_lists_of_things_are_as_far_apart_as_their_sure_ones() -> None:
+    ours = torch.tensor([[[0, 0, 8, 8, 0.9, 1], [2, 2, 10, 10, 0.8, 0], [4, 4, 5, 5, 0.1, 0], [6, 6, 7, 7, 0.1, 1]]])
+    apart = export.Finding.apart
+    assert apart(ours, ours) == 0 and apart(ours, ours[:, [0, 1, 3, 2]]) == 0  # of those at the end any may be told
+    moved, other = ours.clone(), ours.clone()
+    moved[0, 1, 2] += 1
+    other[0, 0, 5] = 0
+    assert apart(ours, moved) == pytest.approx(0.1) and apart(ours, other) > 0.5
+    moved[0, 0, 4] = math.nan
+    assert not apart(ours, moved) <= 1e9
+    close = torch.tensor([[[0, 0, 8, 8, 0.90001, 1], [2, 2, 10, 10, 0.9, 0], [4, 4, 5, 5, 0.1, 0]]])
+    assert apart(close, close[:, [1, 0, 2]]) < 1e-4  # rounding may exchange two that are as sure
+
+
 def test_what_is_not_exported_is_told_in_a_line(monkeypatch: pytest.MonkeyPatch, gannet: Command) -> None:
     made = trained("write", data="sums")
-    one_line(gannet("export", "run", status=2).stderr, "none of them", "write")
+    one_line(gannet("export", "run", status=2).stderr, "no others", "write")
     for name in ("onnxruntime", "onnxscript"):
         with monkeypatch.context() as missing, pytest.raises(Wrong) as told:
             missing.setitem(sys.modules, name, None)

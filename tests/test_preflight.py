@@ -74,6 +74,27 @@ def test_two_checks_look_at_one_course_which_is_a_plain_loop() -> None:
     assert not any(loss <= 0.5 * naive[0] and right for loss, right in zip(half[:-1], course.right, strict=False))
 
 
+def test_what_drops_out_does_not_depend_on_who_asks() -> None:
+    def course() -> nets.ByHeart:
+        made = healthy.build("classifier")
+        made.objective.players["classifier"].net.name = nn.Sequential(
+            nn.Dropout(0.5), made.objective.players["classifier"].net.name
+        )
+        return nets.ByHeart(preflight.Case(made), "classifier")
+
+    straight, broken = course(), course()
+    first = broken.upto(2)
+    torch.manual_seed(7)
+    assert [*first, *broken.upto(4)[2:]] == straight.upto(4) and torch.initial_seed() == 7
+
+
+def test_drawing_again_ends_where_it_is_learnt() -> None:
+    case = preflight.Case(healthy.build("digits"))
+    whole = nets.redraw(case, case.copy().generator, 150)
+    short = nets.redraw(case, case.copy().generator, 150, share=0.3)
+    assert short == whole[: len(short)] and len(short) < 150 and short[-1] <= 0.3 * short[0] < short[-2]
+
+
 def test_every_check_is_caught_at_work() -> None:
     """And the gallery is no heap of bugs for the easy ones."""
     caught = {name for bug in GALLERY for name in (*bug.fails, *bug.warns)} | {"fresh-process"}  # its test is below

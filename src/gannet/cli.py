@@ -628,7 +628,7 @@ def export(words: list[str]) -> None:
         json: bool = False,
         trust: bool = False,
     ) -> None:
-        """Write what plays, tells classes or people apart, or draws as an ONNX file, once it has given what torch gives.
+        """Write what plays, tells classes or people apart, finds or draws as an ONNX file, once it has given what torch gives.
 
         Args:
             run: the run folder

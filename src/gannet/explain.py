@@ -16,7 +16,6 @@ Shapes: N pictures, C channels, H height = W width, D features, K classes.
 from __future__ import annotations
 
 import contextlib
-import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,8 +38,10 @@ from gannet.evaluation.boxes import USUAL
 from gannet.evaluation.explanations import EMPTY, pointing
 from gannet.files import check_ours, save_picture, write_json
 from gannet.nearest import at_once
+from gannet.nets import r3gan
 from gannet.nets.detector import STRIDE, Detector
 from gannet.nets.faces import Embedder
+from gannet.nets.images import Critic
 from gannet.nets.residual import Resize, Trunk
 from gannet.nets.scales import Scaled
 from gannet.objectives.detect import peaks
@@ -81,21 +82,31 @@ class Target:
     empty: float | torch.Tensor = EMPTY
 
 
-def of_net(net: nn.Module) -> Target:
-    """A classifier's logit of a class, or a critic's logit of a picture (and its class, where it has been told of classes)."""
-    spare, features = getattr(net, "spare", 0), getattr(net, "features", None)
-    told_classes = len(inspect.signature(net.forward).parameters) > 1  # a critic's; a classifier is what tells them
+def of_net(net: nn.Module, tells: bool | None = None) -> Target:
+    """A classifier's logit of a class, or a critic's logit of a picture (and its class, where it has been told of classes).
+
+    Args:
+        net: called as net(x_NCHW) where it tells classes apart, else as net(x_NCHW, y_N)
+        tells: classes apart; without, whoever has `features` does that is no critic of ours
+    """
+    spare = getattr(net, "spare", 0)
+    features: Any = getattr(net, "features", None)
+    ours = isinstance(net, Critic | r3gan.Critic)
+    tells = features is not None and not ours if tells is None else tells
 
     def score(x_NCHW: torch.Tensor, y_N: torch.Tensor | None) -> torch.Tensor:
-        said = net(x_NCHW, y_N) if told_classes else net(x_NCHW)
+        said = net(x_NCHW) if tells else net(x_NCHW, y_N)
         if said.ndim == 1:
             return said.float()
         if y_N is None:
             raise ValueError("which class's logit? y_N is None")
         return said.float().gather(1, y_N[:, None])[:, 0]
 
-    near = None if features is None else features if told_classes else lambda x_NCHW, y_N: features(x_NCHW)
-    return Target(score, stages(net), spare if isinstance(spare, int) else 0, features=near)
+    def near(x_NCHW: torch.Tensor, y_N: torch.Tensor | None) -> torch.Tensor:
+        return features(x_NCHW) if tells else features(x_NCHW, y_N)
+
+    near_by = near if callable(features) and (tells or ours) else None
+    return Target(score, stages(net), spare if isinstance(spare, int) else 0, features=near_by)
 
 
 def of_detector(net: Detector, pixels: int) -> Target:
@@ -481,7 +492,7 @@ def _explain(
     if not (tells or judges):
         raise Wrong("this run tells nothing apart, sees no boxes and has no critic", got=run.record["recipe"])
     net = run.nets["classifier" if tells else "critic"]
-    target = of_net(net)
+    target = of_net(net, tells)
     _check(target, method, stage)
     facts = next(iter(run.record["data"].values()))
     bytes_1CHW = prepared(file, facts["pixels"], facts["channels"])[None]
@@ -569,7 +580,9 @@ def _explain_pair(
     report |= {"similarity": round(alike, 4), "same": alike > at["threshold"], **at, "of": "the cosine of the two vectors"}
     report |= {"logit": alike, **measured}
     report["areas"] = "under the similarity while pixels go (deletion: lower) or come (insertion: higher)"
-    report["nearest"], near_NCHW = nearest.pictures(run, _near(target, None), x_2CHW[:1], offline=offline, trust=trust)
+    report["nearest"], near_NCHW = nearest.pictures(
+        run, _near(target, None), x_2CHW[:1], where="between directions of the vectors", offline=offline, trust=trust
+    )
     row_NCHW, lines = torch.cat([bytes_2CHW[1:], near_NCHW]), ["beside", *_lines(report)]
     return _Found(report, bytes_2CHW[:1], made, row_NCHW, lines, "the other picture, and the nearest that it learnt from")
 

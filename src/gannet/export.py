@@ -1,11 +1,11 @@
-"""A run's net as ONNX: what plays, tells classes or people apart, or draws, to be run where there is no torch.
+"""A run's net as ONNX: what plays, tells classes or people apart, finds things, or draws, to be run where there is no torch.
 
     made = to_onnx(run, "model.onnx")          # held against torch before it is written
     Session("model.onnx").best(seen_E)         # what an agent does, by onnxruntime
 
 Pictures and frames go in as the bytes that they are: what a net does to them first is part of the file.
 
-Shapes: N examples, E observations, C channels, H, W pixels, A actions, K classes, D numbers of a vector, Z of noise.
+Shapes: N examples, E observations, C channels, H, W pixels, A actions, K classes, D numbers of a vector, Z of noise, Q things.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import contextlib
 import importlib
 import json
 import logging
+import math
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -31,11 +32,13 @@ from gannet.data.images import to_float
 from gannet.errors import Wrong
 from gannet.evaluation.driving import one_thread
 from gannet.files import write_bytes
+from gannet.objectives.detect import peaks
 from gannet.objectives.pqn import dueling
 from gannet.run import Run
 
 NAME = "exported/model.onnx"  # in the run folder, where nothing else is said
 LEAST = 1e-4  # of the largest number that comes out: what ONNX and torch may be apart
+FOUND = 100  # things of a picture that are told, at most, however unsure
 CHECKED = 16  # inputs on which they are compared
 TIMED, WARM = 200, 20  # runs at batch 1, and those before that do not count
 
@@ -79,6 +82,30 @@ class Embedding(nn.Module):
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
         return F.normalize(self.net(to_float(pictures)).float())
+
+
+class Finding(nn.Module):
+    """Byte pictures (N, C, P, P) -> `things` (N, Q, 6), the surest first: left, top, right, bottom in pixels, chance, class."""
+
+    def __init__(self, net: nn.Module, classes: int):
+        super().__init__()
+        self.net, self.classes, self.called = net, classes, "things"
+
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        told = peaks(self.net(to_float(pictures)).float(), self.classes, FOUND)
+        return torch.cat([told.boxes_NQ4, told.chance_NQ[..., None], told.kinds_NQ[..., None].float()], 2)
+
+    @staticmethod
+    def apart(ours_NQ6: torch.Tensor, theirs_NQ6: torch.Tensor) -> float:
+        """How far the chances are from one another, in order; and, where that is further, each of our things from the one of
+        theirs that is most like it, in parts of a picture's side and of a chance. Things as sure as the last one are not
+        compared, for which of them are told is anybody's choice."""
+        chances = ours_NQ6[..., 4], theirs_NQ6[..., 4]
+        apart_NQ = (chances[0] - chances[1]).abs()
+        units_6 = torch.tensor([*[float(ours_NQ6[..., :4].max().clamp(min=1))] * 4, 1, LEAST])
+        near_NQ = torch.cdist(ours_NQ6 / units_6, theirs_NQ6 / units_6, p=math.inf).amin(2)
+        sure_NQ = chances[0] > chances[0][:, -1:] + 10 * LEAST
+        return float(torch.where(sure_NQ, near_NQ.maximum(apart_NQ), apart_NQ).max())
 
 
 class Drawing(nn.Module):
@@ -126,7 +153,7 @@ def to_onnx(run: Run, path: str | Path | None = None) -> Exported:
         path: of the file; without, exported/model.onnx in the run folder
 
     Raises:
-        Wrong: for a run that writes texts or finds boxes, where a package is missing, and where the two differ.
+        Wrong: for a run that writes texts, where a package is missing, and where the two differ.
     """
     for name in ("onnx", "onnxscript", "onnxruntime"):  # whether all is there, before anything is done
         needed(name)
@@ -143,7 +170,10 @@ def to_onnx(run: Run, path: str | Path | None = None) -> Exported:
             some = {name: value[:n] for name, value in made.inputs.items()}
             pairs.append((made.net(**some), session(**some)))
     ours, theirs = (torch.cat(side) for side in zip(*pairs, strict=True))
-    apart, largest = float((ours - theirs).abs().max()), float(ours.abs().max())  # not a number where any is none
+    if isinstance(made.net, Finding):
+        apart, largest = made.net.apart(ours, theirs), 1.0
+    else:
+        apart, largest = float((ours - theirs).abs().max()), float(ours.abs().max())  # not a number where any is none
     if not apart <= LEAST * max(largest, 1e-3):
         raise Wrong("ONNX and torch do not give the same; nothing was written", got=f"{apart:.2g} apart of {largest:.2g}")
     one = {name: value[:1] for name, value in made.inputs.items()}
@@ -173,7 +203,9 @@ def outward(run: Run, n: int) -> Outward:
     if hasattr(objective, "logits"):
         warm = run.record.get("trained", {}).get("temperature", 1.0)
         return Outward(Telling(run.nets["classifier"], warm), {"pictures": run.random_inputs(n)})
-    what = "agents, classifiers, recognisers of faces and generators of pictures are exported, and this run is none of them"
+    if hasattr(objective, "boxes"):
+        return Outward(Finding(run.nets["detector"], objective.classes), {"pictures": run.random_inputs(n)})
+    what = "agents, classifiers, detectors, recognisers of faces and generators of pictures are exported, and no others"
     raise Wrong(what, got=run.record["recipe"], usage=True)
 
 
@@ -182,6 +214,8 @@ def about(run: Run) -> dict[str, str]:
     facts = next(iter(run.record["data"].values()))
     told = {"gannet": __version__, "recipe": run.record["recipe"], "command": run.record["command"], "step": str(run.step)}
     told |= {"trained_on": f"{facts['name']}, licence: {facts['licence']}"}
+    if "threshold" in run.record.get("trained", {}):
+        told |= {"threshold": str(run.record["trained"]["threshold"])}
     names = facts.get("meanings") if hasattr(run.objective, "decide") else run.classes
     names = None if hasattr(run.objective, "embed") else names  # of the people it has learnt from: they are nobody's business
     return told | ({"names": json.dumps(names, ensure_ascii=False)} if names else {})

@@ -40,7 +40,9 @@ def learnt_from(run: Run, offline: bool, trust: bool) -> Any:
     """
     with reopened(run, offline=offline, trust=trust) as made:
         train = getattr(made.evaluation, "train", made.data)
-        return train.data if isinstance(train, images.Changed) else train
+    while isinstance(train, images.Changed):
+        train = train.data
+    return train
 
 
 def pictures(
@@ -48,6 +50,7 @@ def pictures(
     features: Callable[[torch.Tensor], torch.Tensor] | None,
     x_1CHW: torch.Tensor,
     *,
+    where: str = "in the features before the last layer",
     offline: bool = False,
     trust: bool = False,
 ) -> tuple[dict[str, Any], torch.Tensor]:
@@ -58,6 +61,7 @@ def pictures(
         run: whose training pictures
         features: pictures in [-1, 1] -> (N, D); None for a net that has none
         x_1CHW: the picture in [-1, 1]
+        where: what the features are, in words
         offline, trust: as for `run.reopened`
     """
     none = x_1CHW[:0].cpu().to(torch.uint8)
@@ -73,6 +77,8 @@ def pictures(
     which = Rng(0, 0, "nearest").indices(len(stored), min(AMONG, len(stored))).sort().values
     with torch.no_grad():
         mine_1D = features(x_1CHW).float()
+        if mine_1D.ndim != 2:
+            return {"left_out": f"what this net has for features are no vectors: {tuple(mine_1D.shape[1:])}"}, none
         parts = [features(images.to_float(part).to(x_1CHW.device)).float() for part in stored[which].split(at_once(stored))]
         far_N = torch.cdist(mine_1D, torch.cat(parts))[0].cpu()
         # Once more one by one, as the picture itself: in a batch rounding is another, and a copy would not be at 0.
@@ -84,7 +90,7 @@ def pictures(
     if labels_N is not None:
         for one in examples:
             one["class"] = names[int(labels_N[one["number"]])]
-    about = f"{len(which):,} of {len(stored):,} training pictures, Euclidean, in the features before the last layer"
+    about = f"{len(which):,} of {len(stored):,} training pictures, Euclidean, {where}"
     return {"examples": examples, "median": float(far_N.median()), "among": about}, stored[which[order]]
 
 
@@ -110,7 +116,10 @@ def things(
     boxes = train.fixed(LOOKED_THROUGH, "explained") if drawn else train
     if not isinstance(boxes, Boxes):
         return {"left_out": "the recipe holds no training pictures with boxes"}, none
-    which = Rng(0, 0, "nearest").indices(len(boxes.x_NCHW), min(LOOKED_THROUGH, len(boxes.x_NCHW))).sort().values
+    with_N = boxes.there_NM.any(1).nonzero()[:, 0]
+    if not len(with_N):
+        return {"left_out": "there is nothing in any of the training pictures"}, none
+    which = with_N[Rng(0, 0, "nearest").indices(len(with_N), min(LOOKED_THROUGH, len(with_N)))].sort().values
     found: list[torch.Tensor] = []
     with torch.no_grad():
         mine_1D = net.features(x_1CHW).float().flatten(2)[..., cell]
@@ -118,7 +127,7 @@ def things(
             batch = boxes.take(i_N)
             seen_NDX = net.features(batch.x_NCHW.to(x_1CHW.device)).float().flatten(2)
             found.append(seen_NDX.transpose(1, 2)[middles(batch.boxes_NM4, boxes.pixels, batch.there_NM)])
-        far_T = torch.cdist(mine_1D, torch.cat(found))[0].cpu()
+        far_T = (torch.cat(found) - mine_1D).norm(dim=1).cpu()  # not by products of matrices, whose rounding is a distance
     at_T2 = boxes.there_NM[which].nonzero()  # in the order in which they were found
     order = far_T.argsort()[:NEAR]
     examples, cut = [], []

@@ -196,7 +196,8 @@ class Crowd(nn.Module):
     """Ego-attention (Leurent and Mercat 2019, section III-B): one's own row asks every row, itself among them, what matters.
 
     All rows go through the same layers, each with one's own beside it, and what they answer is added up: in which order they
-    stand makes no difference but for the first, which is one's own. A row that nobody fills is zeros, and is one to learn.
+    stand makes no difference but for the first, which is one's own. A row that nobody fills is one to learn as well: it says
+    so in one of its numbers.
     Against the paper: residual, a row sees one's own before it is asked, and nothing is masked.
 
     Args:
@@ -242,8 +243,8 @@ class Crowd(nn.Module):
 class Agent(nn.Module):
     """Observations -> (logits (N, A), or the mean of an action (N, A); value (N,)).
 
-    Vectors have a net of its own for each of the two heads: there it costs little, and the value's errors, large at first, do
-    not move the policy. For pixels seeing is what costs, and both heads share it.
+    Dense, vectors have a net of its own for each of the two heads: there it costs little, and the value's errors, large at
+    first, do not move the policy. For pixels seeing is what costs, and both heads share it; for tables as well.
 
     Args:
         seen: (C, H, W) for stacked frames, uint8, or floats in [0, 1]; (D,) for vectors
@@ -259,7 +260,8 @@ class Agent(nn.Module):
             the policy's layer being as small as it is. What shall begin at 0, a critic's logit, wants TINY
 
     Raises:
-        Wrong: where frames are too small for the encoder, or no such encoder is known.
+        Wrong: where frames are too small for the encoder, what is no table is to be read by attention, or its width is odd, and
+            where no such encoder is known.
     """
 
     def __init__(
@@ -280,7 +282,7 @@ class Agent(nn.Module):
             raise ValueError("an agent chooses among actions, or gives the numbers of a box: one of them")
         width = WIDTHS[encoder] if width is None else width
         self.seen, layer = tuple(seen), together if norm else None
-        self.rows = rows if encoder == "attention" else None  # numbers of each row of a table
+        self.numbers_of_a_row = rows if encoder == "attention" else None  # by which whoever scales what it sees does so
         self.stride: int | None = None  # of the squares that frames are laid in
         if encoder == "dense":
             self.encoder: nn.Module = self._dense(width, layer)
@@ -351,7 +353,7 @@ class Agent(nn.Module):
         return self.policy(h), self.value(v).squeeze(1)
 
     def only_policy(self, x: torch.Tensor) -> torch.Tensor:
-        """The first of what `forward` gives, (N, A), to the last bit: of vectors that is half the work."""
+        """The first of what `forward` gives, (N, A), to the last bit: of a dense net that is half the work."""
         return self.policy(self.encoder(self._read(x)))
 
     def listens(self, x: torch.Tensor) -> torch.Tensor | None:

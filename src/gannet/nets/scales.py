@@ -2,7 +2,7 @@
 
 It is part of the net, so that whoever has the net has the scales: the run folder, its average, an export.
 
-Shapes: N examples, D numbers of an observation, C columns of one that is a table.
+Shapes: N examples, D numbers of an observation, R rows and C columns of one that is a table.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Scaled(nn.Module):
     Args:
         net: observations (N, ...) -> (policy (N, A), value (N,)); vectors reach it less their mean, over their deviation, cut
             at ±10; pixels as they are: an `Agent` that sees by convolutions scales them itself, in its first layer. Of a net
-            that reads a table (`net.rows` numbers a row) all rows have the same scales, or they could not be compared
+            that reads a table (`net.numbers_of_a_row`) all rows have the same scales, or they could not be compared
         seen: what observations look like: {"mean", "variance"} to begin with, or None for pixels
         count: observations that this is worth
 
@@ -87,13 +87,13 @@ class Scaled(nn.Module):
 
     def _scales(self, seen: Moments) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and variance of each number of a vector (D,); of a table those of its columns, in every row."""
-        rows = getattr(self.net, "rows", None)
-        if rows is None:
+        columns = getattr(self.net, "numbers_of_a_row", None)
+        if columns is None:
             return seen.mean, seen.variance
-        mean_C = seen.mean.view(-1, rows).mean(0)
-        variance_C = (seen.variance + seen.mean.square()).view(-1, rows).mean(0) - mean_C.square()
-        times = len(seen.mean) // rows
-        return mean_C.repeat(times), variance_C.clamp(min=0).repeat(times)
+        mean_RC = seen.mean.view(-1, columns)
+        mean_C = mean_RC.mean(0)
+        variance_C = seen.variance.view(-1, columns).mean(0) + (mean_RC - mean_C).square().mean(0)
+        return mean_C.repeat(len(mean_RC)), variance_C.repeat(len(mean_RC))
 
     def forward(self, x: torch.Tensor) -> Any:
         """As the net within."""

@@ -20,7 +20,7 @@ from gannet.objectives.embed import Embed
 from gannet.objectives.gan import Gan
 from gannet.objectives.language import Language, Writes
 from gannet.preflight import plain
-from gannet.preflight.case import Case, Finding, check, fixed, foretold, found, player_of, worst
+from gannet.preflight.case import Case, Finding, check, fixed, foretold, found, player_of, restoring, worst
 from gannet.training import checkpoint
 
 
@@ -313,7 +313,9 @@ class ByHeart:
         and every example told right."""
         for step in range(steps):
             if step == len(self.losses):
-                loss, notes = self.case.turn(self.objective, self.name, self.batch, optimizer=self.plainly)
+                with restoring():  # what drops out does not depend on who asks for the step
+                    torch.manual_seed(step)
+                    loss, notes = self.case.turn(self.objective, self.name, self.batch, optimizer=self.plainly)
                 self.losses.append(float(notes.get("contest", notes.get("heat", loss))))
                 self.right.append(float(notes.get("accuracy", 1)) == 1)
             if share is not None and self.right[step] and self.losses[step] <= plain.target(self.losses[0], share):
@@ -359,6 +361,7 @@ def input_baseline(case: Case) -> Finding:
     for name in judges(case):
         steps = 120 if isinstance(case.objective, Writes) else 40  # how often tokens come is learnt first, and unseen
         open_eyes, blind = seeing(case, name).upto(steps), ByHeart(case, name, blind=True).upto(steps)
+        del case.courses[name]  # a copy of the nets, with all that Adam knows of them
         unit = unit_of(blind[0])
         gain, learnt_blind = (blind[-1] - open_eyes[-1]) / unit, (blind[0] - blind[-1]) / unit
         cause = "the input does not matter"

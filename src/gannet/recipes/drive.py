@@ -50,7 +50,7 @@ def drive(
     again = {"epochs": 2, "minibatches": 2} if replay else {"epochs": 8, "minibatches": 4}
     train = played.load("gannet.data.roads:Road", options=options(data, eyes), **again, **words)
     encoder = ("small" if train.bytes else "dense") if net == "auto" else net
-    wide = width if encoder == "dense" else None
+    wide = {"dense": width, "attention": width // 2}.get(encoder)
     made = Agent(train.seen, train.actions, train.box, encoder, wide, norm=replay, rows=rows(data, eyes))
     numbers: dict[str, Any] = {"rate": rate, "discount": discount or (0.99 if data == "car-racing" else 0.9)}
     memory = REPLAY | {"remember": min(REPLAY["remember"], examples)}
