@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -90,7 +90,7 @@ def of_net(net: nn.Module, tells: bool | None = None) -> Target:
         tells: classes apart; without, whoever has `features` does that is no critic of ours
     """
     spare = getattr(net, "spare", 0)
-    features: Any = getattr(net, "features", None)
+    features = cast(Any, getattr(net, "features", None))
     ours = isinstance(net, Critic | r3gan.Critic)
     tells = features is not None and not ours if tells is None else tells
 
