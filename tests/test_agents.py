@@ -162,14 +162,14 @@ def test_attention_does_not_mind_who_stands_where_but_for_oneself() -> None:
 
 
 def test_all_rows_of_a_table_have_the_same_scales() -> None:
-    x_ND = 3 * looked(50, (20,)) + torch.arange(20.0)  # whose rows are far apart
+    x_ND = 3 * looked(50, (20,)) + torch.arange(20.0) + 1e4  # whose rows are far apart, and further from 0
     about = {"mean": x_ND.mean(0), "variance": x_ND.var(0, correction=0)}
     scaled = Scaled(Agent((20,), 3, encoder="attention", rows=ROWS), about)
     all_XC = x_ND.view(-1, ROWS)
     naive = (all_XC - all_XC.mean(0)) / all_XC.std(0, correction=0)
-    torch.testing.assert_close(scaled.prepared(x_ND), naive.view(50, 20), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(scaled.prepared(x_ND), naive.view(50, 20), rtol=1e-2, atol=1e-2)
     dense = Scaled(Agent((20,), 3, rows=ROWS), about).prepared(x_ND)
-    torch.testing.assert_close(dense.mean(0), torch.zeros(20), rtol=0, atol=1e-4)
+    torch.testing.assert_close(dense.mean(0), torch.zeros(20), rtol=0, atol=1e-2)
 
 
 @pytest.mark.parametrize(("encoder", "seen"), ENCODERS)

@@ -556,11 +556,16 @@ class Told(nn.Module):
 def test_whose_features_are_maps_is_explained_without_neighbours(trained: Path) -> None:
     torch.manual_seed(0)
     net, x = Told(), Rng(0, 0, "x").normal(3, 1, 8, 8)
+    bare = nn.Sequential(nn.Flatten(), nn.Linear(64, 2))
+    for one in (net, bare):  # told for classifiers: the one by its features, the other by what it takes
+        assert torch.equal(explain.of_net(one).score(x, torch.tensor([1, 1, 1])), one(x)[:, 1])
     target = explain.of_net(net)
-    assert torch.equal(target.score(x, torch.tensor([1, 1, 1])), net(x)[:, 1])
     report, _ = nearest.pictures(run.load(trained), lambda x: target.features(x, None), x[:1])  # type: ignore[misc]
     assert "no vectors: (4, 6, 6)" in report["left_out"]
-    assert explain.of_net(net, tells=False).features is None  # as a critic, whose features would be asked for of a class
+    torch.testing.assert_close(explain.of_net(net, tells=False).features(x, None), net.features(x))  # type: ignore[misc]
+    net.features = nn.Conv2d(4, 4, 3)  # of what another layer makes, not of pictures
+    report, _ = nearest.pictures(run.load(trained), lambda x: net.features(x), x[:1])
+    assert "cannot be asked of a picture: RuntimeError" in report["left_out"]
 
 
 def test_data_that_cannot_be_had_are_left_out_with_a_word(trained: Path, apart: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,7 +77,9 @@ def test_a_driver_with_attention_decides_as_it_does_here() -> None:
     seen = Rng(1, 2, "seen").normal(5, *made.objective.play.seen)
     wrote = export.to_onnx(made)
     assert wrote.inputs == {"seen": "(N, 40) float32"} and wrote.outputs == {"worth": "(N, 5) float32"}
-    torch.testing.assert_close(alone(wrote.path, seen=seen).amax(1), made.objective.decide(seen).value_E, rtol=1e-4, atol=1e-5)
+    held = alone(wrote.path, seen=seen)
+    torch.testing.assert_close(held.amax(1), made.objective.decide(seen).value_E, rtol=1e-4, atol=1e-5)
+    assert torch.equal(held.argmax(1), made.objective.best(seen))
 
 
 def test_a_classifier_says_what_predict_says(gannet: Command) -> None:
@@ -109,7 +111,7 @@ def test_faces_and_digits_are_what_they_are_here() -> None:
     torch.testing.assert_close(held, digits.objective.paint(z, y), rtol=1e-4, atol=1e-5)
 
 
-def test_a_detector_finds_what_it_finds_here() -> None:
+def test_a_detector_finds_what_it_finds_here(monkeypatch: pytest.MonkeyPatch) -> None:
     made = run.train("detect", size="tiny", data="bars", steps=120, out="run", skip=NONE, precision="float32")
     pictures = boxes.load("bars", 48)[2].x_NCHW[:4]
     wrote = export.to_onnx(made)
@@ -121,6 +123,21 @@ def test_a_detector_finds_what_it_finds_here() -> None:
         assert len(set(chance[:5].tolist())) == 5  # none as sure as another: they stand in the same order
         torch.testing.assert_close(held[:5, :4], box[:5], rtol=1e-3, atol=1e-2)
         assert held[:5, 5].tolist() == kind[:5].tolist()
+    right = export.Session.__call__
+    for spoilt in ("map", "things"):  # a number of a cell; the class of the surest thing
+
+        def call(self: Any, spoilt: str = spoilt, **inputs: torch.Tensor) -> torch.Tensor:
+            out = right(self, **inputs)
+            if self.called == spoilt == "map":
+                out[0, 3, 5, 5] += 0.1
+            elif self.called == spoilt:
+                out[0, 0, 5] = 1 - out[0, 0, 5]
+            return out
+
+        monkeypatch.setattr(export.Session, "__call__", call)
+        with pytest.raises(Wrong, match="do not give the same"):
+            export.to_onnx(made, f"{spoilt}.onnx")
+        assert not Path(f"{spoilt}.onnx").exists()
     about = export.about(made)
     assert json.loads(about["names"]) == made.classes and float(about["threshold"]) == made.record["trained"]["threshold"]
 

@@ -16,11 +16,12 @@ Shapes: N pictures, C channels, H height = W width, D features, K classes.
 from __future__ import annotations
 
 import contextlib
+import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -87,12 +88,13 @@ def of_net(net: nn.Module, tells: bool | None = None) -> Target:
 
     Args:
         net: called as net(x_NCHW) where it tells classes apart, else as net(x_NCHW, y_N)
-        tells: classes apart; without, whoever has `features` does that is no critic of ours
+        tells: classes apart; without, whoever takes pictures alone, or has `features` and is no critic of ours
     """
     spare = getattr(net, "spare", 0)
-    features = cast(Any, getattr(net, "features", None))
-    ours = isinstance(net, Critic | r3gan.Critic)
-    tells = features is not None and not ours if tells is None else tells
+    features = getattr(net, "features", None)
+    if tells is None:
+        ours = isinstance(net, Critic | r3gan.Critic)
+        tells = arguments(net) == 1 or (features is not None and not ours)
 
     def score(x_NCHW: torch.Tensor, y_N: torch.Tensor | None) -> torch.Tensor:
         said = net(x_NCHW) if tells else net(x_NCHW, y_N)
@@ -103,10 +105,16 @@ def of_net(net: nn.Module, tells: bool | None = None) -> Target:
         return said.float().gather(1, y_N[:, None])[:, 0]
 
     def near(x_NCHW: torch.Tensor, y_N: torch.Tensor | None) -> torch.Tensor:
-        return features(x_NCHW) if tells else features(x_NCHW, y_N)
+        assert callable(features)
+        found: Any = features(x_NCHW) if tells or arguments(features) == 1 else features(x_NCHW, y_N)
+        return found
 
-    near_by = near if callable(features) and (tells or ours) else None
-    return Target(score, stages(net), spare if isinstance(spare, int) else 0, features=near_by)
+    return Target(score, stages(net), spare if isinstance(spare, int) else 0, features=near if callable(features) else None)
+
+
+def arguments(call: Any) -> int:
+    """How many a net or a function takes."""
+    return len(inspect.signature(call.forward if isinstance(call, nn.Module) else call).parameters)
 
 
 def of_detector(net: Detector, pixels: int) -> Target:

@@ -30,6 +30,7 @@ from torch import nn
 from gannet import __version__
 from gannet.data.images import to_float
 from gannet.errors import Wrong
+from gannet.evaluation.boxes import USUAL
 from gannet.evaluation.driving import one_thread
 from gannet.files import write_bytes
 from gannet.objectives.detect import peaks
@@ -84,27 +85,41 @@ class Embedding(nn.Module):
         return F.normalize(self.net(to_float(pictures)).float())
 
 
+class Mapping(nn.Module):
+    """Byte pictures (N, C, P, P) -> what a detector tells of each cell, `map` (N, K + 4, P/4, P/4)."""
+
+    def __init__(self, net: nn.Module):
+        super().__init__()
+        self.net, self.called = net, "map"
+
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        return self.net(to_float(pictures)).float()
+
+
 class Finding(nn.Module):
     """Byte pictures (N, C, P, P) -> `things` (N, Q, 6), the surest first: left, top, right, bottom in pixels, chance, class."""
 
     def __init__(self, net: nn.Module, classes: int):
         super().__init__()
-        self.net, self.classes, self.called = net, classes, "things"
+        self.map, self.classes, self.called = Mapping(net), classes, "things"
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        told = peaks(self.net(to_float(pictures)).float(), self.classes, FOUND)
+        told = peaks(self.map(pictures), self.classes, FOUND)
         return torch.cat([told.boxes_NQ4, told.chance_NQ[..., None], told.kinds_NQ[..., None].float()], 2)
 
     @staticmethod
     def apart(ours_NQ6: torch.Tensor, theirs_NQ6: torch.Tensor) -> float:
-        """How far the chances are from one another, in order; and, where that is further, each of our things from the one of
-        theirs that is most like it, in parts of a picture's side and of a chance. Things as sure as the last one are not
-        compared, for which of them are told is anybody's choice."""
+        """How far the chances are from one another, in order, in parts of the largest; or, where that is further, each of our
+        things from the one of theirs that is most like it, boxes in parts of the furthest side.
+
+        Things as sure as the last one are not compared: which of them are told is anybody's choice.
+        """
         chances = ours_NQ6[..., 4], theirs_NQ6[..., 4]
-        apart_NQ = (chances[0] - chances[1]).abs()
-        units_6 = torch.tensor([*[float(ours_NQ6[..., :4].max().clamp(min=1))] * 4, 1, LEAST])
+        most = chances[0].max().clamp(min=1e-30)
+        apart_NQ = (chances[0] - chances[1]).abs() / most
+        units_6 = torch.tensor([*[float(ours_NQ6[..., :4].max().clamp(min=1))] * 4, float(most), LEAST])
         near_NQ = torch.cdist(ours_NQ6 / units_6, theirs_NQ6 / units_6, p=math.inf).amin(2)
-        sure_NQ = chances[0] > chances[0][:, -1:] + 10 * LEAST
+        sure_NQ = chances[0] > chances[0][:, -1:] + 10 * LEAST * most
         return float(torch.where(sure_NQ, near_NQ.maximum(apart_NQ), apart_NQ).max())
 
 
@@ -164,18 +179,13 @@ def to_onnx(run: Run, path: str | Path | None = None) -> Exported:
     made.net.eval()
     content = serialised(made, about(run))
     session = Session(content)
-    pairs = []
-    with torch.no_grad():
-        for n in (CHECKED, 1):  # any number of them goes in
-            some = {name: value[:n] for name, value in made.inputs.items()}
-            pairs.append((made.net(**some), session(**some)))
-    ours, theirs = (torch.cat(side) for side in zip(*pairs, strict=True))
-    if isinstance(made.net, Finding):
-        apart, largest = made.net.apart(ours, theirs), 1.0
+    ours, theirs = both(made, session)
+    if isinstance(made.net, Finding):  # all that it tells of cells, number by number, and what is made of it
+        whole = Outward(made.net.map, made.inputs)
+        apart = held(*both(whole, Session(serialised(whole, {}))))
+        apart = max(apart, refused(made.net.apart(ours, theirs), 1.0))
     else:
-        apart, largest = float((ours - theirs).abs().max()), float(ours.abs().max())  # not a number where any is none
-    if not apart <= LEAST * max(largest, 1e-3):
-        raise Wrong("ONNX and torch do not give the same; nothing was written", got=f"{apart:.2g} apart of {largest:.2g}")
+        apart = held(ours, theirs)
     one = {name: value[:1] for name, value in made.inputs.items()}
     arrays = {name: value.numpy() for name, value in one.items()}
     with torch.inference_mode(), one_thread():
@@ -183,6 +193,37 @@ def to_onnx(run: Run, path: str | Path | None = None) -> Exported:
     write_bytes(path, content)
     goes, comes = ({one.name: shape_of(one) for one in side} for side in session.sides())
     return Exported(path, goes, comes, apart, times)
+
+
+def both(made: Outward, session: Session) -> tuple[torch.Tensor, torch.Tensor]:
+    """What torch and what onnxruntime gives, for all inputs at once and for one: any number of them goes in."""
+    pairs = []
+    with torch.no_grad():
+        for n in (CHECKED, 1):
+            some = {name: value[:n] for name, value in made.inputs.items()}
+            pairs.append((made.net(**some), session(**some)))
+    ours, theirs = (torch.cat(side) for side in zip(*pairs, strict=True))
+    return ours, theirs
+
+
+def held(ours: torch.Tensor, theirs: torch.Tensor) -> float:
+    """How far two are apart, number by number.
+
+    Raises:
+        Wrong: where it is further than LEAST of the largest.
+    """
+    return refused(float((ours - theirs).abs().max()), float(ours.abs().max()))
+
+
+def refused(apart: float, largest: float) -> float:
+    """`apart`, where it is no more than LEAST of the largest number.
+
+    Raises:
+        Wrong: otherwise, and where it is no number.
+    """
+    if not apart <= LEAST * max(largest, 1e-3):
+        raise Wrong("ONNX and torch do not give the same; nothing was written", got=f"{apart:.2g} apart of {largest:.2g}")
+    return apart
 
 
 def outward(run: Run, n: int) -> Outward:
@@ -214,8 +255,8 @@ def about(run: Run) -> dict[str, str]:
     facts = next(iter(run.record["data"].values()))
     told = {"gannet": __version__, "recipe": run.record["recipe"], "command": run.record["command"], "step": str(run.step)}
     told |= {"trained_on": f"{facts['name']}, licence: {facts['licence']}"}
-    if "threshold" in run.record.get("trained", {}):
-        told |= {"threshold": str(run.record["trained"]["threshold"])}
+    if hasattr(run.objective, "boxes"):
+        told |= {"threshold": str(run.record.get("trained", {}).get("threshold", USUAL))}
     names = facts.get("meanings") if hasattr(run.objective, "decide") else run.classes
     names = None if hasattr(run.objective, "embed") else names  # of the people it has learnt from: they are nobody's business
     return told | ({"names": json.dumps(names, ensure_ascii=False)} if names else {})

@@ -76,7 +76,11 @@ def pictures(
     stored, labels_N, names = train.x_NCHW, train.labels_N, train.classes
     which = Rng(0, 0, "nearest").indices(len(stored), min(AMONG, len(stored))).sort().values
     with torch.no_grad():
-        mine_1D = features(x_1CHW).float()
+        try:
+            mine_1D = features(x_1CHW).float()
+        except Exception as error:  # somebody's own net may call anything its features
+            said = " ".join(str(error).split())[:160]
+            return {"left_out": f"this net's features cannot be asked of a picture: {type(error).__name__}: {said}"}, none
         if mine_1D.ndim != 2:
             return {"left_out": f"what this net has for features are no vectors: {tuple(mine_1D.shape[1:])}"}, none
         parts = [features(images.to_float(part).to(x_1CHW.device)).float() for part in stored[which].split(at_once(stored))]
