@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -309,7 +310,9 @@ def built(**words: Any) -> Any:
 def test_attention_reads_the_cars_as_the_road_writes_them(data: str, numbers: int) -> None:
     config = driving.options(data, "vector")["config"]["observation"]
     assert driving.rows(data, "vector") == numbers == len(config["features"]) and driving.rows(data, "pixels") is None
-    if data != "merge":  # to open them all takes long
+    with contextlib.closing(roads.make(data)) as road:
+        assert road.observation_space.shape == (config["vehicles_count"] * numbers,)
+    if data != "merge":  # to play on all of them takes long
         return
     objective = built(data=data, net="attention")
     (crowd,) = [part for part in objective.net.modules() if isinstance(part, Crowd)]

@@ -560,9 +560,8 @@ def _explain_agent(loaded: Any, given: dict[str, Any], folder: Path, as_json: bo
         chance = f" ({one['chance']:.0%})" if "chance" in one else ""
         most = f", mostly for inputs {', '.join(map(str, one['largest']))}" if "largest" in one else ""
         if "attention" in one:
-            each = [sum(weights) / len(weights) for weights in zip(*one["attention"], strict=True)]
-            row = max(range(len(each)), key=each.__getitem__)
-            most += f"; it listens to {f'row {row}' if row else 'itself'} most ({each[row]:.0%})"
+            row, share = one["most"]["row"], one["most"]["share"]
+            most += f"; it listens to {f'row {row}' if row else 'itself'} most ({share:.0%})"
         print(f"step {one['step']}: {one['action']}{chance}, value {one['value']:.3f}{most}")
     if "mean" in report:
         rows = [["", "deletion", "insertion"]]

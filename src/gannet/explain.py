@@ -439,6 +439,17 @@ class _Found:
     box: list[float] | None = None  # of what a detector sees, in pixels of the prepared picture
 
 
+@dataclass(frozen=True)
+class _Way:
+    """How something is explained, whatever it is: words of `explain_into`."""
+
+    method: str = "all"
+    stage: str | None = None
+    seed: int = 0
+    offline: bool = False
+    trust: bool = False
+
+
 def explain(run: Run, file: str | Path, **words: Any) -> dict[str, Any]:
     """Explain what a run says of a picture; its words are those of `explain_into`, whose explain.json it returns."""
     return _explain(run, Path(file), **words).report
@@ -476,32 +487,29 @@ def _explain(
     file: Path,
     *,
     label: int | str | None = None,
-    method: str = "all",
-    stage: str | None = None,
     box: int | None = None,
     beside: str | Path | None = None,
-    offline: bool = False,
-    trust: bool = False,
-    seed: int = 0,
+    **words: Any,
 ) -> _Found:
     captum()
+    way = _Way(**words)
     sees, compares = hasattr(run.objective, "boxes"), hasattr(run.objective, "embed")
     if beside is not None and not compares:
         raise Wrong("this run compares no faces", got=f"--beside {beside}", try_="a run of faces", usage=True)
     if box is not None and not sees:
         raise Wrong("this run sees no boxes", got=f"--box {box}", try_="--class", usage=True)
     if sees:
-        return _explain_box(run, file, label, box or 0, method, stage, seed, offline, trust)
+        return _explain_box(run, file, label, box or 0, way)
     if compares and label is not None:
         raise Wrong("this run compares two faces and knows no class", got=f"--class {label}", try_="--beside", usage=True)
     if compares:
-        return _explain_pair(run, file, beside, method, stage, seed, offline, trust)
+        return _explain_pair(run, file, beside, way)
     tells, judges = hasattr(run.objective, "logits"), "critic" in run.nets
     if not (tells or judges):
         raise Wrong("this run tells nothing apart, sees no boxes and has no critic", got=run.record["recipe"])
     net = run.nets["classifier" if tells else "critic"]
     target = of_net(net, tells)
-    _check(target, method, stage)
+    _check(target, way)
     facts = next(iter(run.record["data"].values()))
     bytes_1CHW = prepared(file, facts["pixels"], facts["channels"])[None]
     x_NCHW = images.to_float(bytes_1CHW).to(next(net.parameters()).device)
@@ -531,12 +539,12 @@ def _explain(
     def chance(x: torch.Tensor) -> torch.Tensor:
         return (net(x).float() / warm).softmax(1)[:, kind]
 
-    measured, made = measure(target, x_NCHW, y_N, method, chance=chance if tells else None, stage=stage, seed=seed)
+    measured, made = measure(target, x_NCHW, y_N, way.method, chance=chance if tells else None, stage=way.stage, seed=way.seed)
     report |= measured
     report["areas"] = (
         f"under the {'chance' if tells else 'logit'} while pixels go (deletion: lower) or come (insertion: higher)"
     )
-    report["nearest"], near_NCHW = nearest.pictures(run, _near(target, y_N), x_NCHW, offline=offline, trust=trust)
+    report["nearest"], near_NCHW = nearest.pictures(run, _near(target, y_N), x_NCHW, offline=way.offline, trust=way.trust)
     return _Found(report, bytes_1CHW, made, near_NCHW, _lines(report), "the nearest training pictures")
 
 
@@ -551,25 +559,16 @@ def _lines(report: dict[str, Any]) -> list[str]:
     return [f"{one.get('class', '')}\n{one['distance']:.2f}".strip() for one in report["nearest"].get("examples", [])]
 
 
-def _check(target: Target, method: str, stage: str | None) -> None:
+def _check(target: Target, way: _Way) -> None:
     """One line for a method or a stage that there is not."""
-    if method != "all" and method not in METHODS:
-        raise Wrong("no such method", got=method, try_=f"all, {', '.join(METHODS)}", usage=True)
-    if stage is not None and stage not in target.stages:
+    if way.method != "all" and way.method not in METHODS:
+        raise Wrong("no such method", got=way.method, try_=f"all, {', '.join(METHODS)}", usage=True)
+    if way.stage is not None and way.stage not in target.stages:
         known = ", ".join(target.stages) or "--method saliency: this net has no stages that are known"
-        raise Wrong("this net has no such stage", got=stage, try_=known, usage=True)
+        raise Wrong("this net has no such stage", got=way.stage, try_=known, usage=True)
 
 
-def _explain_pair(
-    run: Run,
-    file: Path,
-    beside: str | Path | None,
-    method: str,
-    stage: str | None,
-    seed: int,
-    offline: bool,
-    trust: bool,
-) -> _Found:
+def _explain_pair(run: Run, file: Path, beside: str | Path | None, way: _Way) -> _Found:
     """Why two faces are found alike, or not: where in the first the likeness to the second comes from."""
     if beside is None:
         raise Wrong("faces are explained in pairs", got=file, try_="--beside OTHER.png", usage=True)
@@ -579,8 +578,8 @@ def _explain_pair(
     bytes_2CHW = torch.stack([prepared(Path(one), facts["pixels"], facts["channels"]) for one in (file, beside)])
     x_2CHW = images.to_float(bytes_2CHW).to(next(net.parameters()).device)
     target = of_pair(net, x_2CHW[1:])
-    _check(target, method, stage)
-    measured, made = measure(target, x_2CHW[:1], None, method, stage=stage, seed=seed)
+    _check(target, way)
+    measured, made = measure(target, x_2CHW[:1], None, way.method, stage=way.stage, seed=way.seed)
     with torch.no_grad():
         alike = float(target.score(x_2CHW[:1], None))
     at = matching.kept(run)
@@ -589,29 +588,19 @@ def _explain_pair(
     report |= {"logit": alike, **measured}
     report["areas"] = "under the similarity while pixels go (deletion: lower) or come (insertion: higher)"
     report["nearest"], near_NCHW = nearest.pictures(
-        run, _near(target, None), x_2CHW[:1], where="between directions of the vectors", offline=offline, trust=trust
+        run, _near(target, None), x_2CHW[:1], where="between directions of the vectors", offline=way.offline, trust=way.trust
     )
     row_NCHW, lines = torch.cat([bytes_2CHW[1:], near_NCHW]), ["beside", *_lines(report)]
     return _Found(report, bytes_2CHW[:1], made, row_NCHW, lines, "the other picture, and the nearest that it learnt from")
 
 
-def _explain_box(
-    run: Run,
-    file: Path,
-    label: int | str | None,
-    number: int,
-    method: str,
-    stage: str | None,
-    seed: int,
-    offline: bool,
-    trust: bool,
-) -> _Found:
+def _explain_box(run: Run, file: Path, label: int | str | None, number: int, way: _Way) -> _Found:
     """Why a detector sees one thing: its logit at the peak."""
     net = run.nets["detector"]
     assert isinstance(net, Detector)
     facts = next(iter(run.record["data"].values()))
     target = of_detector(net, facts["pixels"])
-    _check(target, method, stage)
+    _check(target, way)
     bytes_CHW, fit = fitted(file, facts["pixels"], facts["channels"])
     x_1CHW = images.to_float(bytes_CHW[None]).to(next(net.parameters()).device)
     kind = run.class_number(label)
@@ -627,7 +616,13 @@ def _explain_box(
     y_1 = told.places_NQ[0, which[number]][None]
     ends = told.boxes_NQ4[0, which[number]].tolist()
     measured, made = measure(
-        target, x_1CHW, y_1, method, chance=lambda x: target.score(x, y_1.expand(len(x))).sigmoid(), stage=stage, seed=seed
+        target,
+        x_1CHW,
+        y_1,
+        way.method,
+        chance=lambda x: target.score(x, y_1.expand(len(x))).sigmoid(),
+        stage=way.stage,
+        seed=way.seed,
     )
     inside = {name: pointing(torch.as_tensor(map_HW)[None], torch.tensor([ends]))["map"] == 1 for name, map_HW in made.items()}
     report: dict[str, Any] = {"run": str(run.folder), "step": run.step, "file": str(file)}
@@ -637,7 +632,7 @@ def _explain_box(
     report |= {"logit": float(target.score(x_1CHW, y_1)), **measured, "points_into_its_box": inside}
     report["areas"] = "under the chance while pixels go (deletion: lower) or come (insertion: higher)"
     cell = int(y_1) % (facts["pixels"] // STRIDE) ** 2
-    report["nearest"], near_NCHW = nearest.things(run, net, x_1CHW, cell, offline=offline, trust=trust)
+    report["nearest"], near_NCHW = nearest.things(run, net, x_1CHW, cell, offline=way.offline, trust=way.trust)
     below = "the nearest things that it learnt from"
     return _Found(report, bytes_CHW[None], made, near_NCHW, _lines(report), below, ends)
 
@@ -689,7 +684,7 @@ def explain_agent_into(
     seen = [images.to_float(one.seen_1) if play.bytes else one.seen_1 for one in some]
     target = of_agent(net, choice, seen[0].to(device) if play.bytes else None)
     if play.bytes:
-        _check(target, method, stage)
+        _check(target, _Way(method, stage))
     elif stage is not None:
         raise Wrong("of vectors there are no stages", got=f"--stage {stage}", try_="without --stage", usage=True)
     names = play.meanings or [str(a) for a in range(play.actions or play.box)]
@@ -712,7 +707,8 @@ def explain_agent_into(
             with torch.no_grad():
                 listens_1HR = net.listens(x_1) if isinstance(net, Scaled) else None
             if listens_1HR is not None:
-                told[-1]["attention"] = listens_1HR[0].tolist()
+                share, row = listens_1HR[0].mean(0).max(0)
+                told[-1] |= {"attention": listens_1HR[0].tolist(), "most": {"row": int(row), "share": float(share)}}
     report: dict[str, Any] = {"run": str(run.folder), "step": run.step, "seed": seed, "returns": returns, "length": length}
     report |= {
         "of": "the log-probability of the action that was taken" if choice else "the mean of the largest number of the action"

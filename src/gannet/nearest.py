@@ -18,6 +18,7 @@ from gannet.data import images
 from gannet.data.boxes import Boxes, Scenes
 from gannet.errors import Wrong
 from gannet.nets.detector import STRIDE, Detector
+from gannet.objectives.detect import middles
 from gannet.rng import Rng
 from gannet.run import Run, reopened
 
@@ -130,7 +131,7 @@ def things(
         for i_N in which.split(at_once(boxes.x_NCHW)):
             batch = boxes.take(i_N)
             seen_NDX = net.features(batch.x_NCHW.to(x_1CHW.device)).float().flatten(2)
-            found.append(seen_NDX.transpose(1, 2)[middles(batch.boxes_NM4, boxes.pixels, batch.there_NM)])
+            found.append(seen_NDX.transpose(1, 2)[cells_of(batch.boxes_NM4, boxes.pixels, batch.there_NM)])
         far_T = (torch.cat(found) - mine_1D).norm(dim=1).cpu()  # not by products of matrices, whose rounding is a distance
     at_T2 = boxes.there_NM[which].nonzero()  # in the order in which they were found
     order = far_T.argsort()[:NEAR]
@@ -150,10 +151,10 @@ def things(
     return told, torch.stack(cut)
 
 
-def middles(boxes_NM4: torch.Tensor, pixels: int, there_NM: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def cells_of(boxes_NM4: torch.Tensor, pixels: int, there_NM: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Of each thing that is there, row after row: the number of its picture, and of the cell in which its middle lies."""
     cells = pixels // STRIDE
-    x_NM, y_NM = ((boxes_NM4[..., i] + boxes_NM4[..., i + 2]).div(2 * STRIDE).long().clamp(0, cells - 1) for i in (0, 1))
+    x_NM, y_NM = middles(boxes_NM4)[0].long().clamp(0, cells - 1).unbind(2)
     return there_NM.nonzero()[:, 0], (y_NM * cells + x_NM)[there_NM]
 
 

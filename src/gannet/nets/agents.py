@@ -302,7 +302,8 @@ class Agent(nn.Module):
     def _among(self, rows: int | None, width: int, norm: Norm | None) -> nn.Module:
         size = math.prod(self.seen)
         if rows is None or size % rows or size == rows:
-            what, got = "attention is for tables, a row for each car, the first one's own", f"{self.seen} in rows of {rows}"
+            what = "attention is for tables, a row for each car, the first one's own"
+            got = f"{self.seen}, no table" if rows is None else f"{self.seen} in rows of {rows}"
             raise Wrong(what, got=got, try_="dense, or, of pixels, small", usage=True)
         return nn.Sequential(Crowd(rows, width, norm), Trunk([width], dims=0, norm=norm), *rectified(width, norm, SLOPE))
 
