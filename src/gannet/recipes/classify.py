@@ -30,7 +30,7 @@ def classify(
     Args:
         size: tiny for tests, small for two CPU cores, base for a GPU
         data: mnist, fashion-mnist, cifar-10, a folder or zip with a folder for each class, or a Hugging Face data set
-        net: small looks at four pixels at once, fine at every one, for long runs on small pictures; or He et al.'s ResNets
+        net: small looks at four pixels at once, fine at every one, better in long runs; or He et al.'s ResNets
         pixels: sides of a folder's pictures, 8 to 128
         change: of training pictures: as a hand would (turned, slanted, resized), as photos (moved, mirrored), or none
         mixup: alpha of mixing pictures with one another; 0 is none, 0.2 is usual
