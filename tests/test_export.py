@@ -103,12 +103,15 @@ def test_faces_and_digits_are_what_they_are_here() -> None:
 def test_a_detector_finds_what_it_finds_here(monkeypatch: pytest.MonkeyPatch) -> None:
     made = run.train("detect", size="tiny", data="bars", steps=120, out="run", skip=NONE, precision="float32")
     pictures = boxes.load("bars", 48)[2].x_NCHW[:4]
-    write, once = export.serialised, {}  # which takes seconds, and is the same each time
-    monkeypatch.setattr(
-        export,
-        "serialised",
-        lambda net, told: once[net.net.called] if net.net.called in once else once.setdefault(net.net.called, write(net, told)),
-    )
+    write, written = export.serialised, {}
+
+    def once(net: Any, told: dict[str, str]) -> bytes:  # it takes seconds, and is the same each time
+        name = net.net.called
+        if name not in written:
+            written[name] = write(net, told)
+        return written[name]
+
+    monkeypatch.setattr(export, "serialised", once)
     wrote = export.to_onnx(made)
     assert wrote.inputs == {"pictures": "(N, 1, 48, 48) uint8"} and wrote.apart < 1e-4
     held_NQ6, told = alone(wrote.path, pictures=pictures), made.objective.boxes(pictures)
