@@ -14,6 +14,7 @@ from gannet.data import play
 from gannet.data.play import Rollout, taken
 from gannet.nets.agents import Agent
 from gannet.objectives.ppo import PPO, Samples
+from gannet.objectives.pqn import PQN
 from gannet.objectives.reinforce import Reinforce
 from gannet.preflight import nets
 from gannet.preflight.case import restoring
@@ -43,6 +44,20 @@ def test_the_dumb_baseline_is_karpathys() -> None:
     with restoring():
         told = nets.moved(preflight.Case(made))
     assert told.verdict == "info" and "known to its end" in told.measured  # no point in so few steps, and no fault of the net
+
+
+def test_a_q_network_remembers_games() -> None:
+    card, asked = recipe.find("atari"), {"method": "replay"}
+    made, own, beside = (
+        recipe.build(card, recipe.resolve(card, asked | words))
+        for words in ({"size": "tiny"}, {"encoder": "small", "environments": 8, "rate": 1e-3}, {"method": "ppo"})
+    )
+    assert isinstance(made.objective, PQN) and made.objective.memory is not None
+    assert (made.objective.remember, made.objective.memory.rollouts, made.data.steps) == (1024, 8, 32)
+    assert len(made.objective.turns(0.0)) == 8 * 2  # each recalled rollout once, in two parts
+    assert own.objective.memory.rollouts == 204_800 // (8 * 32) and own.objective.players["agent"].rate == 1e-3
+    assert "parts" not in vars(own.objective.memory)  # 1.5 GB, not before they are wanted
+    assert isinstance(beside.objective, PPO)
 
 
 def test_an_unknown_game_is_told_in_a_line(gannet: Command) -> None:

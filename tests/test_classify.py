@@ -175,6 +175,14 @@ def test_one_cycle() -> None:
     assert recipe.one_cycle(0) == recipe.one_cycle(1) == 0.002
 
 
+def test_a_rate_that_is_held() -> None:
+    share = recipe.held(0.4)
+    assert [share(p, 0) for p in (0.01, 0.02, 0.6, 0.8)] == pytest.approx([0.5, 1.0, 1.0, 0.5])
+    assert share(0.0, 0) == share(1.0, 0) == 0.002
+    early = recipe.held(0.98)  # which is `one_cycle` with a short rise
+    assert all(early(p / 100, 0) == pytest.approx(recipe.one_cycle(p / 100, rise=0.02)) for p in range(101))
+
+
 # ------------------------------------------------------------------------------------------------------------------ the recipe
 
 

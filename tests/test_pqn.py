@@ -183,11 +183,18 @@ def remembering(rollouts: int, name: str = "CartPole-v1", **named: float) -> PQN
     return objective
 
 
-@pytest.mark.parametrize(("name", "shape"), [("CartPole-v1", (4,)), ("gannet.data.games:Screen", (4 * 36 * 36,))])
+SHAPES = {
+    "CartPole-v1": (4,),
+    "gannet.data.games:Screen": (4 * 36 * 36,),  # frames as the net reads them
+    "ALE/Pong-v5": (84, 84),  # each frame once
+}
+
+
+@pytest.mark.parametrize(("name", "shape"), SHAPES.items())
 def test_a_memory_of_one_rollout_is_none(name: str, shape: tuple[int, ...]) -> None:
     """What is recalled of the newest rollout is what would have been learnt from it: targets computed anew are the same."""
     with_one, without = remembering(1, name), remembering(0, name)
-    assert with_one.memory is not None and with_one.memory.parts["seen"].shape[3:] == shape  # frames as the net reads them
+    assert with_one.memory is not None and with_one.memory.parts["seen"].shape[3:] == shape
     live, now = without.play.played_by(without, 0), Rng(0, 0, "agent.0.data")
     rolled = live.rollout(72, now)
     live.close()
@@ -252,6 +259,28 @@ def test_the_oldest_rollout_is_forgotten_and_the_newest_never_left_out() -> None
     for name, tensor in memory.state().items():
         other.state()[name].copy_(tensor)
     assert torch.equal(other.recall(Rng(0, 9, ""))[2].seen_TE, memory.recall(Rng(0, 9, ""))[2].seen_TE)
+
+
+def test_frames_that_are_kept_once_are_the_observations_that_were_seen() -> None:
+    pytest.importorskip("ale_py")
+    short = {"max_num_frames_per_episode": 32}  # eight steps a game and one to begin anew: never at the same step of a rollout
+    place = play.load("ALE/Breakout-v5", environments=3, steps=8, minibatches=2, options=short)
+    torch.manual_seed(0)
+    objective = PQN(Agent(place.seen, place.actions, encoder="shallow", norm=True, width=16), place)
+    memory, live, seen = Memory(place, 96, 4), place.played_by(objective, 0), []
+    for step in range(5):  # the first is forgotten
+        now = Rng(0, step, "agent.0.data")
+        rolled = live.rollout(24, now)
+        memory.add(rolled, now)
+        seen.append(rolled)
+    live.close()
+    assert memory.parts["seen"].shape == (4, 8 + 4, 3, 84, 84)
+    assert {tuple(one.counts_TE[:, 0].tolist()).index(False) for one in seen[1:]} == {0, 1, 2, 3}  # the first step, too
+    found = memory.recall(Rng(0, 5, ""))
+    same = [next(n for n, one in enumerate(seen) if torch.equal(one.seen_TE, rollout.seen_TE)) for rollout in found]
+    assert same[0] == 4 and sorted(same) == [1, 2, 3, 4]
+    assert all(torch.equal(seen[n].counts_TE, rollout.counts_TE) for n, rollout in zip(same, found, strict=True))
+    assert found[0].seen_TE.is_contiguous() and found[0].seen_TE.dtype == torch.uint8
 
 
 def test_with_a_memory_cartpole_is_nearly_solved_in_5120_steps() -> None:

@@ -68,6 +68,14 @@ def test_a_function_that_returns_something_else() -> None:
     one_line(str(error.value), "must return a gannet.Recipe", "mine.py: int")
 
 
+def test_a_choice_or_nothing() -> None:
+    card = recipe.find("atari")
+    assert [recipe.resolve(card, {"encoder": one})["encoder"] for one in ("nature", None)] == ["nature", None]
+    with pytest.raises(Wrong) as error:
+        recipe.resolve(card, {"encoder": "natur"})
+    one_line(str(error.value), "encoder must be one of shallow, small, nature, impala or nothing", "natur")
+
+
 def test_unknown_recipe_offers_the_nearest() -> None:
     with pytest.raises(Wrong) as error:
         recipe.find("digit")

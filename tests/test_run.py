@@ -31,7 +31,7 @@ from gannet.training import loop
 from gannet.training.engine import Engine
 
 APART = {"atari", "drive", "imitate"}  # slow games and roads, an expert of their own: each has a file of tests
-SLOW = [("atari", {"environments": 2, "method": method}) for method in ("ppo", "pqn", "reinforce")]
+SLOW = [("atari", {"environments": 2, "method": method}) for method in ("ppo", "pqn", "replay", "reinforce")]
 SLOW += [("drive", {"eyes": "pixels", "environments": 2}), ("drive", {"method": "ppo", "environments": 2})]
 SLOW += [("play", {"data": "CartPole-v1", "method": "replay"})]
 RECIPES = [card.name for card in recipe.available() if card.name not in APART]

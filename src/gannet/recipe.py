@@ -62,6 +62,12 @@ def two_acts(warm: float, *, floor: float = 0.1) -> Callable[[float, int], float
     return share
 
 
+def held(fall: float, *, rise: float = 0.02, floor: float = 0.002) -> Callable[[float, int], float]:
+    """A straight line up to the peak learning rate, the peak, and over the last `fall` of the run a straight line down to
+    `floor` of it (Zhai et al. 2022, arXiv 2106.04560, section 3.5): for what goes on finding something new to learn."""
+    return lambda progress, examples: max(min(progress / rise, 1.0, (1 - progress) / fall), floor)
+
+
 def eased(decay: int, *, floor: float = 0.25) -> Callable[[float, int], float]:
     """The peak learning rate, falling as half a cosine to `floor` over `decay` examples and constant from there (R3GAN)."""
     return lambda progress, examples: cosine(examples / decay, warm=0, floor=floor)
@@ -259,14 +265,15 @@ def resolve(card: Card, given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _kinds(kind: Any) -> tuple[Any, ...]:
-    return typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
+    # Of a Literal and None Python makes a Union of the older kind.
+    return typing.get_args(kind) if typing.get_origin(kind) in (types.UnionType, typing.Union) else (kind,)
 
 
 def _fits(value: Any, kind: Any) -> bool:
     if typing.get_origin(kind) is Literal:
         return value in typing.get_args(kind)
-    if isinstance(kind, types.UnionType):
-        return any(_fits(value, part) for part in typing.get_args(kind))
+    if len(_kinds(kind)) > 1:
+        return any(_fits(value, part) for part in _kinds(kind))
     if kind is None or kind is type(None):
         return value is None
     return type(value) is kind
@@ -276,7 +283,9 @@ def _words(kind: Any) -> str:
     if typing.get_origin(kind) is Literal:
         return "one of " + ", ".join(map(str, typing.get_args(kind)))
     names = {str: "text", int: "a whole number", float: "a number", bool: "true or false", type(None): "nothing"}
-    return " or ".join(names.get(part, str(part)) for part in _kinds(kind))
+    if len(_kinds(kind)) > 1:
+        return " or ".join(map(_words, _kinds(kind)))
+    return names.get(kind, str(kind))
 
 
 def build(card: Card, arguments: dict[str, Any]) -> Recipe:

@@ -104,6 +104,12 @@ class Play:
         told = [f"{key}={value}" for key, value in self.options.items() if not isinstance(value, dict)]
         return self.name + (f"({', '.join(told)})" if told else "")
 
+    @property
+    def sliding(self) -> bool:
+        """Whether what is seen is always the last frames, each as it was when it was newest, and black before the first: so
+        ale-py stacks them, and others may not."""
+        return self.bytes and self.name.startswith("ALE/")
+
     def facts(self) -> dict[str, Any]:
         """What is known of it (JSON values)."""
         return self._facts

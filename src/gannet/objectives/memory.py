@@ -1,9 +1,10 @@
 """What an agent remembers of rollouts, to learn from them again: where a simulator is slow, a step is worth many updates.
 
 Rollouts are kept whole, in the order of their steps, so that a target may look several steps ahead. What stands in them is what
-happened; what it is worth is computed anew each time, by the net as it is then.
+happened; what it is worth is computed anew each time, by the net as it is then. Of games that are seen as their last frames,
+each frame is kept once, a quarter of the bytes: 200,000 steps of Atari take 1.6 GB.
 
-Shapes: M rollouts of T steps in E environments, those of all processes.
+Shapes: M rollouts of T steps in E environments, those of all processes; C frames of an observation.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ class Memory:
         play: what is played, with a choice among actions
         steps: of all environments, how many are remembered, in whole rollouts; never fewer of these than are recalled
         recalled: rollouts that are learnt from at each step, the newest among them
-        like: an observation as it is remembered (...): the play's own, or packed, so that it is not packed at every recall
+        like: an observation as it is remembered (...): the play's own, or packed, so that it is not packed at every recall;
+            where observations slide (`play.sliding`) the play's own alone
     """
 
     def __init__(self, play: Play, steps: int, recalled: int, like: torch.Tensor | None = None):
@@ -38,6 +40,8 @@ class Memory:
         """Rollouts' parts (M, T, E, ...), and how many there have been, (); made when they are first wanted."""
         shape = (self.rollouts, self.play.steps, self.play.environments)
         seen = (self.rollouts, self.play.steps + 1, self.play.environments, *self.like.shape)
+        if self.play.sliding:
+            seen = (self.rollouts, self.play.steps + len(self.like), self.play.environments, *self.like.shape[1:])
         return {
             "count": torch.zeros((), dtype=torch.int64),
             "seen": torch.zeros(seen, dtype=self.like.dtype),
@@ -53,6 +57,8 @@ class Memory:
     def add(self, rollout: Rollout, rng: Rng) -> None:
         """Remember a rollout, in the place of the oldest."""
         slot = int(self.parts["count"]) % self.rollouts
+        if self.play.sliding:
+            rollout = rollout._replace(seen_TE=frames(rollout.seen_TE))
         for name in ("seen", "did", "reward", *ENDS):
             self.parts[name][slot] = gathered(getattr(rollout, f"{name}_TE"), rng)
         self.parts["count"] += 1
@@ -73,4 +79,29 @@ class Memory:
 
     def _rollout(self, slot: int, mine: slice) -> Rollout:
         seen, did, reward, *ends = (self.parts[name][slot, :, mine] for name in ("seen", "did", "reward", *ENDS))
+        if self.play.sliding:
+            seen = stacks(seen, ends[-1], len(self.like))
         return Rollout(seen, did, {}, reward, *ends)
+
+
+def frames(seen_TE: torch.Tensor) -> torch.Tensor:
+    """Each frame once (T + C, E, H, W), of observations (T + 1, E, C, H, W) that are the last C frames: all of the first, and
+    the newest of the others."""
+    return torch.cat([seen_TE[0].transpose(0, 1), seen_TE[1:, :, -1]])
+
+
+def stacks(frames_SE: torch.Tensor, counts_TE: torch.Tensor, many: int) -> torch.Tensor:
+    """Observations (T + 1, E, C, H, W) of which `frames` are kept: what was before a reset is black.
+
+    Args:
+        frames_SE: (T + C, E, H, W)
+        counts_TE: False where a step was only a reset, so that what is seen after it is a first frame (T, E)
+        many: C
+    """
+    seen_TE = frames_SE.unfold(0, many, 1).permute(0, 1, 4, 2, 3).contiguous()
+    time_T = torch.arange(len(seen_TE))
+    began_TE = torch.cat([torch.zeros_like(counts_TE[:1]), ~counts_TE]) * time_T[:, None]
+    began_TE = began_TE.cummax(0).values  # when the last reset was; 0: before this rollout, and the first one knows it
+    age_TEC = time_T[:, None, None] - began_TE[:, :, None] - torch.arange(many - 1, -1, -1)  # in steps, of a game's first: 0
+    shown_TEC = (age_TEC >= 0) | (began_TE == 0)[:, :, None]
+    return seen_TE.mul_(shown_TEC[..., None, None])

@@ -38,6 +38,13 @@ VECTORS: dict[str, Any] = {"rate": 1e-3, "last": 0.1, "exploration": 0.3, "trace
 REPLAY: dict[str, Any] = {"rate": 5e-4, "last": 0.05, "exploration": 0.1, "trace": 0.3, "remember": 15_360, "recall": 16}
 
 
+def games(examples: int) -> dict[str, Any]:
+    """And for games whose emulator is quick and whose points come long after what earned them (measured on Pong, docs/play.md),
+    in runs of so many agent steps."""
+    exploring = {"last": 0.01, "exploration": 0.08}
+    return {"rate": 5e-4, **exploring, "trace": 0.8, "remember": min(204_800, examples), "recall": 8}
+
+
 class Samples(NamedTuple):
     """A rollout, ready to be learnt from, (T, E, ...) each; or a minibatch of it, (N, ...)."""
 
@@ -147,7 +154,7 @@ class PQN(Playing):
 
     def _empty(self, recall: int) -> Memory:
         seen_TE = torch.zeros(1, 1, *self.play.seen, dtype=torch.uint8 if self.play.bytes else torch.float32)
-        return Memory(self.play, self.remember, recall, self.packed(seen_TE)[0, 0])
+        return Memory(self.play, self.remember, recall, None if self.play.sliding else self.packed(seen_TE)[0, 0])
 
     def state(self) -> dict[str, torch.Tensor]:
         return super().state() | (self.memory.state() if self.memory is not None else {})
@@ -187,8 +194,10 @@ class PQN(Playing):
         if self.memory is None or len(rollout.did_TE) != self.play.steps:
             best_TE = torch.cat([rollout.kept["best"], self.most(rollout.seen_TE[-1:])])
             return self._samples(rollout, reward_TE, best_TE)
-        self.memory.add(rollout._replace(seen_TE=self.packed(rollout.seen_TE)), rng)
-        recalled = self.memory.recall(rng)
+        # Frames that are kept once are packed when they are recalled.
+        seen_TE = rollout.seen_TE if self.play.sliding else self.packed(rollout.seen_TE)
+        self.memory.add(rollout._replace(seen_TE=seen_TE), rng)
+        recalled = [one._replace(seen_TE=self.packed(one.seen_TE)) for one in self.memory.recall(rng)]
         parts = [self._samples(one, self.scaled(one.reward_TE), self.most(one.seen_TE)) for one in recalled]
         return Samples(*map(torch.cat, zip(*parts, strict=True)))
 
