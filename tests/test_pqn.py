@@ -261,10 +261,11 @@ def test_the_oldest_rollout_is_forgotten_and_the_newest_never_left_out() -> None
     assert torch.equal(other.recall(Rng(0, 9, ""))[2].seen_TE, memory.recall(Rng(0, 9, ""))[2].seen_TE)
 
 
-def test_frames_that_are_kept_once_are_the_observations_that_were_seen() -> None:
+@pytest.mark.parametrize("long", [8, 2])  # and one step to begin anew: each time at another of a rollout, or two or three times
+def test_frames_that_are_kept_once_are_the_observations_that_were_seen(long: int) -> None:
     pytest.importorskip("ale_py")
-    short = {"max_num_frames_per_episode": 32}  # eight steps a game and one to begin anew: never at the same step of a rollout
-    place = play.load("ALE/Breakout-v5", environments=3, steps=8, minibatches=2, options=short)
+    short = {"max_num_frames_per_episode": 4 * long}
+    place = play.load("ALE/Breakout-v5", environments=3, steps=8, minibatches=2, options=short, lives=True)
     torch.manual_seed(0)
     objective = PQN(Agent(place.seen, place.actions, encoder="shallow", norm=True, width=16), place)
     memory, live, seen = Memory(place, 96, 4), place.played_by(objective, 0), []
@@ -275,7 +276,8 @@ def test_frames_that_are_kept_once_are_the_observations_that_were_seen() -> None
         seen.append(rolled)
     live.close()
     assert memory.parts["seen"].shape == (4, 8 + 4, 3, 84, 84)
-    assert {tuple(one.counts_TE[:, 0].tolist()).index(False) for one in seen[1:]} == {0, 1, 2, 3}  # the first step, too
+    resets = [(~one.counts_TE[:, 0]).nonzero().flatten().tolist() for one in seen[1:]]
+    assert resets == ([[0], [1], [2], [3]] if long == 8 else [[0, 3, 6], [1, 4, 7], [2, 5], [0, 3, 6]])
     found = memory.recall(Rng(0, 5, ""))
     same = [next(n for n, one in enumerate(seen) if torch.equal(one.seen_TE, rollout.seen_TE)) for rollout in found]
     assert same[0] == 4 and sorted(same) == [1, 2, 3, 4]

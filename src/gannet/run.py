@@ -970,7 +970,8 @@ def _through(
             why = watch.look(found)
             if why is None:
                 keep_best(where, objective, step, found)
-                write_bytes(folders.good(where), _checkpoint_bytes(objective, step))
+                if math.isfinite(watch.level):  # else nothing is a collapse, and nobody would go back: of agents, gigabytes
+                    write_bytes(folders.good(where), _checkpoint_bytes(objective, step))
         log.score(step, found)
         return why, goal is not None and why is None and goal.met(found)
 

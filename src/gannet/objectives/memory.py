@@ -50,6 +50,11 @@ class Memory:
             **{name: torch.zeros(shape, dtype=torch.bool) for name in ENDS},
         }
 
+    def least(self) -> None:
+        """Forget everything, and remember no more than is recalled."""
+        self.rollouts = self.recalled
+        self.__dict__.pop("parts", None)
+
     def state(self) -> dict[str, torch.Tensor]:
         """Tensors, to be restored in place."""
         return {f"memory.{name}": part for name, part in self.parts.items()}

@@ -144,8 +144,20 @@ class Case:
         return self.made.objective
 
     def copy(self) -> Any:
-        """A copy of the objective with its nets and optimizers, to do with as one likes."""
-        return copy.deepcopy(self.made.objective)
+        """A copy of the objective with its nets and optimizers, to do with as one likes. What is tried is short: a memory of
+        gigabytes is copied as the smallest that will do."""
+        other = copy.deepcopy(self.made.objective)
+        memory = getattr(other, "memory", None)
+        if memory is not None:
+            memory.least()
+        return other
+
+    @property
+    def kept(self) -> list[torch.Tensor]:
+        """What is kept beside nets and optimizers: its sizes. A memory that nobody has asked for yet takes no bytes by this."""
+        other = copy.deepcopy(self.made.objective)
+        with torch.device("meta"):
+            return list(other.state().values())
 
     def perturbed(self) -> Any:
         """A copy with noise on every weight: layers that begin at zero hide what they are connected to."""

@@ -74,11 +74,13 @@ def fitting(case: Case, share: float = 0.5, least: int = 8) -> int:
 @check(fast=True)
 def memory(case: Case) -> Finding:
     """A step at the recipe's batch fits into the memory that is free: measured at two small batches and drawn out."""
-    here = [tensor for tensor in case.objective.state().values() if tensor.device.type == case.engine.device.type]
-    kept = sum(tensor.nbytes for tensor in here)  # an agent may remember gigabytes
-    need, free = needed(case)(case.made.batch) + 4 * kept, free_memory(case)  # itself, and copies where it is written
+    here = (case.engine.device.type, *(["meta"] if case.engine.device.type == "cpu" else []))  # not made yet: beside the card
+    kept = sum(tensor.nbytes for tensor in case.kept if tensor.device.type in here)  # an agent may remember gigabytes
+    step = needed(case)(case.made.batch)
+    need, free = step + 3 * kept, free_memory(case)  # itself, as it is written, and the file that is put together of it
     words = f"about {need / 1e6:,.0f} MB of {free / 1e6:,.0f} MB free"
-    return found(need < 0.9 * free, words, "below 90%", "a batch or a net too large for this machine")
+    cause = "a batch or a net" if step > kept else "an agent's memory"
+    return found(need < 0.9 * free, words, "below 90%", f"{cause} too large for this machine")
 
 
 @check(fast=True)
@@ -102,7 +104,7 @@ def length(case: Case) -> Finding:
 def disk(case: Case) -> Finding:
     """What the run will write fits on the disk: a full one stops a run at its first checkpoint."""
     weights = sum(p.nbytes for player in case.objective.players.values() for p in player.net.parameters())
-    kept = sum(tensor.nbytes for tensor in case.objective.state().values())
+    kept = sum(tensor.nbytes for tensor in case.kept)
     need = 4 * (3 * weights + kept) + 3 * weights + 60_000_000  # three checkpoints and one on its way, models, pictures
     place = next(folder for folder in [case.folder, *case.folder.absolute().parents] if folder.exists())
     free = shutil.disk_usage(place).free
