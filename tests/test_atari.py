@@ -56,7 +56,7 @@ def test_a_q_network_remembers_games() -> None:
     assert (made.objective.remember, made.objective.memory.rollouts, made.data.steps) == (1024, 8, 32)
     assert len(made.objective.turns(0.0)) == 8 * 2  # each recalled rollout once, in two parts
     assert own.objective.memory.rollouts == 204_800 // (8 * 32) and own.objective.players["agent"].rate == 1e-3
-    assert "parts" not in vars(own.objective.memory)  # 1.5 GB, not before they are wanted
+    assert "parts" not in vars(own.objective.memory)  # 1.6 GB, not before they are wanted
     assert isinstance(beside.objective, PPO)
 
 

@@ -34,7 +34,7 @@ def atari(
         size: tiny for tests, small for two CPU cores (2.5 million steps; replay: 0.6), base for a GPU (unverified)
         game: any of ale-py's, as pong, breakout, space_invaders
         data: an environment's whole id instead, as ALE/Pong-v5
-        encoder: small is residual, nature DQN's, impala large, shallow one look; without, small (replay: nature; all 256 wide)
+        encoder: small is residual, nature DQN's, impala large, shallow one look; without, small (replay: nature; 256 wide)
         method: ppo; pqn, a Q-network; replay, one that remembers; or reinforce, the dumb baseline, as Karpathy played Pong
         environments: games that are played side by side; without, 16 (tiny: 4, base: 128)
         epochs: times that each rollout is learnt from; without, 2 (base: 3, reinforce: 1, replay: 1 of each of 8 recalled)
