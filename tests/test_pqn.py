@@ -307,6 +307,12 @@ def test_another_net_remembers_nothing_of_this_one() -> None:
     assert other.memory is not None and other.memory.parts["seen"].shape == (2, 25, 3, 4 * 36 * 36)
 
 
+def test_what_it_holds_for_best_is_done_always_and_so_it_is_told() -> None:
+    objective = remembering(0)
+    report, _ = playing.Playing(objective.play, episodes=2).judge(objective)
+    assert "what it holds for best is done always" in report["about"] and "drawn" not in report["about"]
+
+
 def test_a_q_network_wants_a_choice() -> None:
     place = play.load("Pendulum-v1")
     with pytest.raises(Wrong, match="chooses among actions") as told:

@@ -482,9 +482,11 @@ class Playing:
                 notes.append(f"only {different} of its episodes differ: intervals count {len(held_out)}, and are too narrow")
         steps = sum(sum(part["agent"]["lengths"]) for part in told.values())
         frames = f" ({steps * self.play.frames:,} frames)" if self.play.frames > 1 else ""
-        how = (
-            "its likeliest action is taken always" if likeliest else "its actions are drawn as it says, not its likeliest ones"
-        )
+        how = "its actions are drawn as it says, not its likeliest ones"
+        if likeliest:
+            how = "its likeliest action is taken always"
+        elif not getattr(objective, "lots", True):
+            how = "what it holds for best is done always"
         played_on = f"{len(held_out)} episodes of each policy on the same held-out seeds, {held_out[0]} to {held_out[-1]}"
         report = {
             "scores": scores,

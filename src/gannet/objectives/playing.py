@@ -124,6 +124,8 @@ class Playing:
     classes = 0
     #: It learns from the environment's own rewards.
     rewarded = True
+    #: It has chances of its actions, and draws them by lot.
+    lots = True
 
     def __init__(
         self,

@@ -124,6 +124,8 @@ class PQN(Playing):
         Wrong: where actions are numbers rather than a choice.
     """
 
+    lots = False
+
     def __init__(
         self,
         net: nn.Module,
