@@ -9,14 +9,14 @@ import pytest
 import torch
 
 from conftest import Command, one_line
-from gannet import preflight, recipe, run
+from gannet import folders, preflight, recipe, run
 from gannet.data import play
 from gannet.data.play import Rollout, taken
 from gannet.nets.agents import Agent
 from gannet.objectives.ppo import PPO, Samples
 from gannet.objectives.pqn import PQN
 from gannet.objectives.reinforce import Reinforce
-from gannet.preflight import nets
+from gannet.preflight import machine, nets
 from gannet.preflight.case import restoring
 from gannet.rng import Rng
 
@@ -29,6 +29,7 @@ def test_a_game_is_learnt_and_goes_on_where_it_stopped(tmp_path: Path) -> None:
     made = run.train("atari", size="tiny", game="breakout", more=1, out=tmp_path / "run", skip=NONE)
     facts = next(iter(json.loads((tmp_path / "run" / "recipe.json").read_text())["data"].values()))
     assert facts["name"] == "ALE/Breakout-v5" and facts["opened"]["sticky"] == 0.25 and facts["frames"] == 4
+    assert sorted((tmp_path / "run" / "resume").iterdir()) == folders.checkpoints(tmp_path / "run")  # and no good.pt
     seen = torch.randint(0, 256, (2, 4, 84, 84), dtype=torch.uint8)
     one, two = (loaded.objective.decide(seen) for loaded in (made, run.load(tmp_path / "run")))
     assert torch.equal(one.p_EA, two.p_EA) and torch.equal(one.value_E, two.value_E)
@@ -58,6 +59,11 @@ def test_a_q_network_remembers_games() -> None:
     assert own.objective.memory.rollouts == 204_800 // (8 * 32) and own.objective.players["agent"].rate == 1e-3
     assert "parts" not in vars(own.objective.memory)  # 1.6 GB, not before they are wanted
     assert isinstance(beside.objective, PPO)
+    case = preflight.Case(own)
+    assert 1.62e9 < sum(tensor.nbytes for tensor in case.kept) < 1.65e9 and case.copy().memory.rollouts == 8  # what is tried
+    assert "parts" not in vars(own.objective.memory)  # counted and copied, and still not made
+    with restoring():
+        assert machine.memory(case).verdict == machine.disk(case).verdict == "pass"
 
 
 def test_an_unknown_game_is_told_in_a_line(gannet: Command) -> None:
