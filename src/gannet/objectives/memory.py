@@ -10,6 +10,7 @@ Shapes: M rollouts of T steps in E environments, those of all processes; C frame
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
 import torch
 
@@ -26,13 +27,14 @@ class Memory:
         play: what is played, with a choice among actions
         steps: of all environments, how many are remembered, in whole rollouts; never fewer of these than are recalled
         recalled: rollouts that are learnt from at each step, the newest among them
-        like: an observation as it is remembered (...): the play's own, or packed, so that it is not packed at every recall;
-            where observations slide (`play.sliding`) the play's own alone
+        pack: makes of observations (T, E, ...) what the net reads, once: before they are remembered, or, where each frame is
+            kept once, when they are recalled; without it they are recalled as they were seen
     """
 
-    def __init__(self, play: Play, steps: int, recalled: int, like: torch.Tensor | None = None):
-        own = torch.zeros(play.seen, dtype=torch.uint8 if play.bytes else torch.float32)
-        self.play, self.recalled, self.like = play, recalled, own if like is None else like
+    def __init__(self, play: Play, steps: int, recalled: int, pack: Callable[[torch.Tensor], torch.Tensor] | None = None):
+        self.play, self.recalled, self.pack = play, recalled, pack or (lambda seen_TE: seen_TE)
+        own_TE = torch.zeros(1, 1, *play.seen, dtype=torch.uint8 if play.bytes else torch.float32)
+        self.like = (own_TE if play.sliding else self.pack(own_TE))[0, 0]  # an observation as it is remembered
         self.rollouts = max(recalled, steps // (play.steps * play.environments))
 
     @functools.cached_property
@@ -62,14 +64,14 @@ class Memory:
     def add(self, rollout: Rollout, rng: Rng) -> None:
         """Remember a rollout, in the place of the oldest."""
         slot = int(self.parts["count"]) % self.rollouts
-        if self.play.sliding:
-            rollout = rollout._replace(seen_TE=frames(rollout.seen_TE))
+        seen_TE = frames(rollout.seen_TE) if self.play.sliding else self.pack(rollout.seen_TE)
+        rollout = rollout._replace(seen_TE=seen_TE)
         for name in ("seen", "did", "reward", *ENDS):
             self.parts[name][slot] = gathered(getattr(rollout, f"{name}_TE"), rng)
         self.parts["count"] += 1
 
     def recall(self, rng: Rng) -> list[Rollout]:
-        """The newest rollout, and others by chance, of this process's environments.
+        """The newest rollout, and others by chance, of this process's environments; what was seen is packed.
 
         Each comes once before any comes twice, and where fewer are known than recalled, the others come in its place.
         """
@@ -85,7 +87,7 @@ class Memory:
     def _rollout(self, slot: int, mine: slice) -> Rollout:
         seen, did, reward, *ends = (self.parts[name][slot, :, mine] for name in ("seen", "did", "reward", *ENDS))
         if self.play.sliding:
-            seen = stacks(seen, ends[-1], len(self.like))
+            seen = self.pack(stacks(seen, ends[-1], len(self.like)))
         return Rollout(seen, did, {}, reward, *ends)
 
 

@@ -145,17 +145,13 @@ class PQN(Playing):
         self.first, self.last, self.exploration, self.trace = first, last, exploration, trace
         self.chance = first  # of a random action; set anew before every rollout
         self.remember = remember
-        self.memory = self._empty(recall) if remember else None
+        self.memory = Memory(play, remember, recall, self.packed) if remember else None
 
     def instead(self, net: nn.Module, play: Play) -> Self:
         other = super().instead(net, play)
         if self.memory is not None:
-            other.memory = other._empty(self.memory.recalled)
+            other.memory = Memory(play, self.remember, self.memory.recalled, other.packed)
         return other
-
-    def _empty(self, recall: int) -> Memory:
-        seen_TE = torch.zeros(1, 1, *self.play.seen, dtype=torch.uint8 if self.play.bytes else torch.float32)
-        return Memory(self.play, self.remember, recall, None if self.play.sliding else self.packed(seen_TE)[0, 0])
 
     def state(self) -> dict[str, torch.Tensor]:
         return super().state() | (self.memory.state() if self.memory is not None else {})
@@ -195,10 +191,8 @@ class PQN(Playing):
         if self.memory is None or len(rollout.did_TE) != self.play.steps:
             best_TE = torch.cat([rollout.kept["best"], self.most(rollout.seen_TE[-1:])])
             return self._samples(rollout, reward_TE, best_TE)
-        # Frames that are kept once are packed when they are recalled.
-        seen_TE = rollout.seen_TE if self.play.sliding else self.packed(rollout.seen_TE)
-        self.memory.add(rollout._replace(seen_TE=seen_TE), rng)
-        recalled = [one._replace(seen_TE=self.packed(one.seen_TE)) for one in self.memory.recall(rng)]
+        self.memory.add(rollout, rng)
+        recalled = self.memory.recall(rng)
         parts = [self._samples(one, self.scaled(one.reward_TE), self.most(one.seen_TE)) for one in recalled]
         return Samples(*map(torch.cat, zip(*parts, strict=True)))
 
