@@ -40,8 +40,8 @@ REPLAY: dict[str, Any] = {"rate": 5e-4, "last": 0.05, "exploration": 0.1, "trace
 
 def games(examples: int) -> dict[str, Any]:
     """And for games whose emulator is quick and whose points come long after what earned them (found on Pong, docs/log.md),
-    in runs of so many agent steps; with a rate of 5e-4."""
-    return {"last": 0.01, "exploration": 0.08, "trace": 0.8, "remember": min(204_800, examples), "recall": 8}
+    in runs of so many agent steps; with a rate of 5e-4 and two epochs."""
+    return {"last": 0.01, "exploration": 0.08, "trace": 0.8, "remember": min(204_800, examples), "recall": 4}
 
 
 class Samples(NamedTuple):

@@ -37,7 +37,7 @@ def atari(
         encoder: small is residual, nature DQN's, impala large, shallow one look; without, small (replay: nature; 256 wide)
         method: ppo; pqn, a Q-network; replay, one that remembers; or reinforce, the dumb baseline, as Karpathy played Pong
         environments: games that are played side by side; without, 16 (tiny: 4, base: 128)
-        epochs: times that each rollout is learnt from; without, 2 (base: 3, reinforce: 1, replay: 1 of each of 8 recalled)
+        epochs: times that each rollout is learnt from; without, 2 (base: 3, reinforce: 1, replay: 2 of each of 4 recalled)
         rate: peak learning rate; without, 1e-3 (replay: 5e-4, pqn and base: 2.5e-4)
         discount: what a reward is worth a step later
         entropy: of ppo: weight of the policy's entropy, which keeps it trying
@@ -47,7 +47,7 @@ def atari(
     """
     tiny, small, base = (32, 4, 32, 2, 2, 4096), (None, 16, 128, 2, 8, 2_457_600), (None, 128, 128, 3, 16, 5 * 10**7)
     wide, many, steps, times, parts, examples = {"tiny": tiny, "small": small, "base": base}[size]
-    by = {"replay": (32, 1, 2, examples // 4, "nature", wide or 256), "reinforce": (8 * steps, 1, parts, examples, None, wide)}
+    by = {"replay": (32, 2, 2, examples // 4, "nature", wide or 256), "reinforce": (8 * steps, 1, parts, examples, None, wide)}
     steps, times, parts, examples, seen, wide = by.get(method, (steps, times, parts, examples, None, wide))
     shape = {"environments": environments or many, "steps": steps, "epochs": epochs or times, "minibatches": parts}
     train = play.load(data or play.atari(game), sticky=sticky, lives=lives, restart=2**14 // steps, **shape)
