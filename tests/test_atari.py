@@ -57,6 +57,8 @@ def test_a_q_network_remembers_games() -> None:
     assert (made.objective.remember, made.objective.memory.rollouts, made.data.steps) == (1024, 8, 32)
     assert len(made.objective.turns(0.0)) == 4 * 2 * 2  # each recalled rollout twice, in two parts
     assert own.objective.memory.rollouts == 204_800 // (8 * 32) and own.objective.players["agent"].rate == 1e-3
+    apart = [run._apart(1000, one.objective) for one in (own, made, beside)]  # checkpoints of gigabytes are few
+    assert apart == [200, 50, 50]
     assert "parts" not in vars(own.objective.memory)  # 1.6 GB, not before they are wanted
     assert isinstance(beside.objective, PPO)
     case = preflight.Case(own)

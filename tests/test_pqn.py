@@ -276,6 +276,7 @@ def test_frames_that_are_kept_once_are_the_observations_that_were_seen(long: int
         seen.append(rolled)
     live.close()
     assert memory.parts["seen"].shape == (4, 8 + 4, 3, 84, 84)
+    assert memory.nbytes == sum(part.nbytes for part in memory.state().values())
     resets = [(~one.counts_TE[:, 0]).nonzero().flatten().tolist() for one in seen[1:]]
     assert resets == ([[0], [1], [2], [3]] if long == 8 else [[0, 3, 6], [1, 4, 7], [2, 5], [0, 3, 6]])
     found = memory.recall(Rng(0, 5, ""))

@@ -60,6 +60,7 @@ if TYPE_CHECKING:
 
 FRAMES = 48  # pictures in `samples/`, spread evenly over the run
 KEPT = 2  # checkpoints in `resume/`
+LARGE = 10**9  # bytes of a memory, from which on checkpoints are few
 SCORED = 16  # times that the cheap score is taken, evenly over the run …
 SCORED_APART = 5_000  # … but with at least so many examples between
 LONGER = 1.5  # times the steps that a run with --minutes must have time for to begin anew
@@ -585,7 +586,7 @@ def _train(
                 record = record | {"steps": record["steps"] + more, "lengthened": [*record.get("lengthened", []), more]}
                 record.pop("trained", None)  # what the shorter run came to
                 record["examples"] = record["steps"] * record["batch"]
-                record["checkpoint_every"] = _apart(record["steps"])
+                record["checkpoint_every"] = _apart(record["steps"], made.objective)
                 record.pop("until", None)  # the goal is no longer that of the shorter run
                 record |= {} if until is None else {"until": until}
                 if engine.first:
@@ -596,7 +597,7 @@ def _train(
             try:
                 _go(where, record, made, engine, minutes)
             except Quicker as quicker:
-                record, minutes = engine.agree(functools.partial(_anew, where, record, quicker)), quicker.minutes
+                record, minutes = engine.agree(functools.partial(_anew, where, record, made, quicker)), quicker.minutes
                 made, _ = _build(chosen, record["arguments"], record["precision"], engine)
             else:
                 break
@@ -805,7 +806,7 @@ def _record(
         "batch": made.batch,
         "steps": steps,
         "examples": steps * made.batch,
-        "checkpoint_every": _apart(steps),
+        "checkpoint_every": _apart(steps, made.objective),
         "precision": engine.precision,
         "parameters": sizes,
         "draws": bool(made.show),
@@ -818,9 +819,11 @@ def _record(
     }
 
 
-def _apart(steps: int) -> int:
-    """Steps between checkpoints."""
-    return min(max(steps // 20, 1), 2000)
+def _apart(steps: int, objective: Any) -> int:
+    """Steps between checkpoints: a twentieth of the run or less; a fifth where a memory makes each of them large."""
+    memory = getattr(objective, "memory", None)  # 1.6 GB twenty times took 4 of 49 minutes
+    many = 5 if memory is not None and memory.nbytes > LARGE else 20
+    return min(max(steps // many, 1), 2000)
 
 
 def _call(chosen: recipe.Card, request: dict[str, Any]) -> str:
@@ -861,7 +864,7 @@ def _same_data(facts: dict[str, Any], record: dict[str, Any], try_: str) -> None
                 )
 
 
-def _anew(where: Path, record: dict[str, Any], quicker: Quicker) -> dict[str, Any]:
+def _anew(where: Path, record: dict[str, Any], made: recipe.Recipe, quicker: Quicker) -> dict[str, Any]:
     """The record of a run that begins again with more steps; nothing of the shorter one is left in its folder."""
     # First the checkpoints, then the record: a kill between them leaves a run that begins from nothing.
     for folder in ("resume", "samples"):
@@ -871,7 +874,7 @@ def _anew(where: Path, record: dict[str, Any], quicker: Quicker) -> dict[str, An
     steps = quicker.steps
     words = f"{where}: quicker than when it was timed: begins anew with {steps} steps instead of {record['steps']}"
     print(words, file=sys.stderr)
-    changed = record | {"steps": steps, "examples": steps * record["batch"], "checkpoint_every": _apart(steps)}
+    changed = record | {"steps": steps, "examples": steps * record["batch"], "checkpoint_every": _apart(steps, made.objective)}
     write_json(where / "recipe.json", changed)
     return changed
 

@@ -40,6 +40,15 @@ class Memory:
     @functools.cached_property
     def parts(self) -> dict[str, torch.Tensor]:
         """Rollouts' parts (M, T, E, ...), and how many there have been, (); made when they are first wanted."""
+        return self._empty()
+
+    @property
+    def nbytes(self) -> int:
+        """Of all parts, without making them."""
+        with torch.device("meta"):
+            return sum(part.nbytes for part in self._empty().values())
+
+    def _empty(self) -> dict[str, torch.Tensor]:
         shape = (self.rollouts, self.play.steps, self.play.environments)
         seen = (self.rollouts, self.play.steps + 1, self.play.environments, *self.like.shape)
         if self.play.sliding:
