@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -27,7 +29,7 @@ from gannet.nets.images import Classifier
 from gannet.objectives import follow
 from gannet.objectives.classify import Classify
 from gannet.rng import Rng
-from gannet.training import loop
+from gannet.training import log, loop
 from gannet.training.engine import Engine
 
 
@@ -290,9 +292,16 @@ def test_shaken_pictures_are_functions_of_the_step_and_keep_their_classes() -> N
     assert a.x_NCHW.max() <= 1.001
 
 
+@pytest.fixture(scope="module")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("once") / "trained"
+    return run.train("digits", size="tiny", data="bars", classes=True, steps=30, out=folder).folder
+
+
 @pytest.fixture
-def trained() -> Path:
-    return run.train("digits", size="tiny", data="bars", classes=True, steps=30, out="trained").folder
+def trained(once: Path) -> Path:
+    """The same run in a folder of its own."""
+    return Path(shutil.copytree(once, "trained"))
 
 
 def test_the_verb_prints_a_table_and_writes_it_down(trained: Path, gannet: Command) -> None:
@@ -337,14 +346,14 @@ def test_best_weights_are_those_of_the_lowest_score(tmp_path: Path) -> None:
 
 
 def test_scoring_does_not_count_as_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    import time
-
-    marks: list[None] = []
+    marks: list[float] = []
 
     def slow(self: Pictures, objective: object) -> dict[str, float]:
-        marks.append(time.sleep(4 if len(marks) in (0, 6) else 0.5))  # the first, and the one after training
+        marks.append(4 if len(marks) in (0, 6) else 0.5)  # the first, and the one after training
         return {"fid_2k": 1.0}
 
+    now = SimpleNamespace(monotonic=lambda: time.monotonic() + sum(marks))  # as if it had taken so many seconds
+    monkeypatch.setattr(log, "time", now)
     monkeypatch.setattr(Pictures, "quick", slow)
     made = run.train("digits", size="tiny", data="bars", steps=5, out="slow")
     seconds = json.loads((made.folder / "recipe.json").read_text())["trained"]["seconds"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from conftest import side_by_side
 from gannet.errors import Wrong
 from gannet.training.engine import Engine
 
@@ -45,22 +45,9 @@ torch.save({"weights": weights, "world": engine.world}, f"{sys.argv[1]}-{engine.
 """
 
 
-def free_port() -> str:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])
-
-
 def launch(name: str, processes: int, script: str = SCRIPT) -> list[dict]:
     Path("train.py").write_text(script)
-    settings = {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    command = [sys.executable]
-    if processes > 1:
-        torchrun = ["-m", "torch.distributed.run", "--nproc_per_node", str(processes), "--master_addr", "127.0.0.1"]
-        command += [*torchrun, "--master_port", free_port()]
-    done = subprocess.run([*command, "train.py", name], env=os.environ | settings, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    side_by_side(name, processes=processes, script="train.py")
     return [torch.load(f"{name}-{rank}.pt", weights_only=True) for rank in range(processes)]
 
 
@@ -117,22 +104,26 @@ def test_two_processes_play_what_one_would() -> None:
         assert torch.allclose(first["weights"][name], tensor, rtol=1e-5, atol=1e-5), name
 
 
-def on_two(*words: str) -> subprocess.CompletedProcess[str]:
-    """`gannet train WORDS` on two processes."""
+def on_two(*words: str) -> tuple[str, str]:
+    """What `gannet train WORDS` prints on two processes: the first's stdout and stderr, the second's nothing."""
+    first, second = side_by_side("train", *words, processes=2)
+    assert "2 processes" in first[1] and second == ("", "")
+    return first
+
+
+def test_torchrun_runs_the_command_on_two_processes_and_it_says_so() -> None:
     settings = os.environ | {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    torchrun = ["-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_addr", "127.0.0.1"]
-    command = [sys.executable, *torchrun, "--master_port", free_port(), "-m", "gannet", "train", *words]
-    done = subprocess.run(command, env=settings, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    assert "2 processes" in done.stderr
-    return done
-
-
-@pytest.mark.parametrize("length", [["--steps", "20"], ["--minutes", "0.05"]])
-def test_the_command_runs_on_two_processes_and_says_so(length: list[str]) -> None:
-    done = on_two("digits", "--size", "tiny", "--data", "bars", *length)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m"]
+    words = ["gannet", "train", "digits", "--size", "tiny", "--data", "bars", "--steps", "20"]
+    done = subprocess.run([*torchrun, *words], env=settings, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and "2 processes" in done.stderr, done.stderr
     assert sorted(path.name for path in Path("runs").iterdir()) == ["digits-1"]  # one run, not one each
     assert done.stdout.split() == ["runs/digits-1"]
+
+
+def test_two_processes_train_for_as_many_minutes() -> None:
+    assert on_two("digits", "--size", "tiny", "--data", "bars", "--minutes", "0.05")[0].split() == ["runs/digits-1"]
+    assert sorted(path.name for path in Path("runs").iterdir()) == ["digits-1"]
 
 
 def test_an_agent_that_remembers_passes_preflight_on_two_processes() -> None:
@@ -143,7 +134,7 @@ def test_an_agent_that_remembers_passes_preflight_on_two_processes() -> None:
 def test_a_recipe_with_augmentation_runs_on_two_processes_and_resumes() -> None:
     words = ("images", "--size", "tiny", "--data", "digits8", "--steps", "4", "--out", "run")
     on_two(*words)
-    assert "going on at step 4 of 6" in on_two(*words, "--more", "2").stderr
+    assert "going on at step 4 of 6" in on_two(*words, "--more", "2")[1]
 
 
 def test_more_processes_than_accelerators_are_refused_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -536,7 +536,7 @@ def a_loader_that_keeps_the_nets_waiting(made: Recipe) -> None:
     batch = made.data.batch
 
     def slow(n: int, rng: Any) -> Batch:
-        time.sleep(0.03)
+        time.sleep(0.03 if rng.step < 4 else 0)  # which are looked at
         return batch(n, rng)
 
     made.data.batch = slow
