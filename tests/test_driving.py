@@ -24,7 +24,7 @@ import gymnasium
 from gymnasium import spaces
 
 from conftest import Command
-from gannet import export, recipe, run
+from gannet import card, export, recipe, run
 from gannet.data import driving, environments, play, roads
 from gannet.data.driving import Episode
 from gannet.errors import Wrong
@@ -346,20 +346,30 @@ def test_what_cannot_be_driven_is_told_in_a_line(call: Any, parts: list[str]) ->
     assert all(part in str(raised.value) for part in parts) and "\n" not in str(raised.value)
 
 
-def test_a_net_learns_to_drive_is_judged_and_is_the_same_when_loaded(tmp_path: Path) -> None:
+def test_a_net_learns_to_drive_is_judged_and_is_the_same_when_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(driving.find("racetrack").config, "duration", 10)  # or the rules drive on for five minutes
     words = {"size": "tiny", "data": "racetrack", "environments": 2, "steps": 2, "skip": {"all": "to be quick"}}
     made = run.train("drive", out=tmp_path / "run", **words)
     loaded = run.load(tmp_path / "run")
     assert made.digest() == loaded.digest()
-    judge = scores.Driving("racetrack", "vector", episodes=2)
+    judge, untaught = scores.Driving("racetrack", "vector", episodes=2), scores.baselines("racetrack")
     report, picture = judge.judge(loaded.objective, full=True)
+    assert report["columns"] == ["net", "idle", "random", "rules"]
+    assert all(len(score["also"]) == 2 for score in report["scores"].values())
+    cells = card.rows_of(report)
+    assert len({len(row) for row in cells}) == 1 and cells[-1][0] == "decision_ms" and cells[-1][3:5] == ["–", "–"]
+    random, _ = scores.play(roads.make("racetrack", "vector"), scores.Random(), playing.judged_on(2, 0))
+    assert report["scores"]["total"]["also"][0] == pytest.approx(np.mean([one.total for one in random]))
+    assert report["scores"]["total_iqm"]["value"] == report["scores"]["total"]["value"]  # of two episodes nothing is left out
     assert set(report["scores"]) == {*scores.MEANINGS, "decision_ms"} - {"arrived"}
     low, high = report["scores"]["total"]["interval"]
     assert low <= report["scores"]["total"]["value"] <= high and picture.shape[2] == 3
+    told = {name: report["scores"][name]["also"] for name in scores.MEANINGS if name != "arrived"}
     assert set(report["delayed"]) == set(report["scores"]) - {"decision_ms"}
     assert f"return {report['delayed']['total']['value']:.1f}" in report["about"]
+    monkeypatch.setattr(scores, "baselines", lambda road: [one for one in untaught if one.name == "idle"])
     again, _ = judge.judge(made.objective)
-    assert all(again["scores"][name] == report["scores"][name] for name in scores.MEANINGS if name != "arrived")
+    assert all(again["scores"][name] | {"also": also} == report["scores"][name] for name, also in told.items())
 
 
 def test_whom_a_driver_listens_to_is_told(gannet: Command) -> None:

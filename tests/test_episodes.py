@@ -186,6 +186,32 @@ def test_somebodys_own_environment_is_run_only_where_it_is_trusted(dot: Path, ca
     assert len(run.load(dot, trust=True).play(2)) == 2
 
 
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda record: record["data"].update({"CartPole-v1/train": evil("evil:Env")}), "evil:Env"),
+        (lambda record: record["arguments"].update({"data": "evil:Env"}), "evil:Env"),
+        (lambda record: record["data"].update(a=evil("gannet.data.roads:Road", vehicles=["evil.Car"])), "evil.Car"),
+        (lambda record: record["data"].update(a=evil("x-v0", config={"deep": {"type": "a.b.evil.Car"}})), "a.b.evil.Car"),
+    ],
+    ids=["a second environment", "what the recipe was asked for", "a class among options", "and deeper"],
+)
+def test_no_code_that_a_run_folder_names_is_run_unasked(change: Any, named: str) -> None:
+    ours = {"kind": "play", "name": "gannet.data.roads:Road", "options": {"road": "highway", "x": "highway_env.vehicle.Car"}}
+    record: dict[str, Any] = {"data": {"ours": ours}, "arguments": {"data": "highway"}}
+    run.check_own(record, trust=False)
+    run.check_own({"data": {"text": {"kind": "text"}}, "arguments": {"data": "c:/books/a.b"}}, trust=False)
+    change(record)
+    with pytest.raises(Wrong) as error:
+        run.check_own(record, trust=False)
+    one_line(str(error.value), named, "--trust")
+    run.check_own(record, trust=True)
+
+
+def evil(name: str, **options: Any) -> dict[str, Any]:
+    return {"kind": "play", "name": name, "options": options}
+
+
 # -------------------------------------------------------------------------------------------------------- explanations
 
 
@@ -213,6 +239,26 @@ def test_numbers_are_explained_input_by_input(pole: Path, capsys: pytest.Capture
         assert picture.width > 800
     assert json.loads(gannet(capsys, "explain", pole, "--out", "why", "--seed", 2, "--json")[0]) == report
     one_line(gannet(capsys, "explain", pole, "--method", "gradcam", status=2)[1], "integrated gradients alone")
+
+
+def test_an_agent_that_sees_what_moves_is_explained_by_what_moves() -> None:
+    """Two frames that are the same: it sees nothing, whatever stands in them."""
+    from gannet.nets.agents import Agent
+    from gannet.objectives.reinforce import differences
+
+    torch.manual_seed(0)
+    net = Agent((4, 24, 24), 3, encoder="small", width=32)
+    nn.init.normal_(net.policy.weight)
+    seen = torch.full((1, 4, 24, 24), -1.0)
+    seen[:, :, 10:14, 10:14] = 1.0  # stands still
+    seen[:, -1, 2:6, 2:6] = 1.0  # has come
+    target = explain.of_agent(net, True, seen, differences)
+    did = torch.tensor([1])
+    with torch.no_grad():
+        expected = net(differences((seen + 1) / 2))[0].log_softmax(1)[:, 1]
+        assert torch.allclose(target.score(seen, did), expected) and list(target.stages)
+    heat = explain.maps(target, seen, did, "integrated", empty=explain.EMPTY)[0].abs()
+    assert float(heat[2:6, 2:6].sum() / heat.sum()) > 0.99
 
 
 def test_pixels_are_explained_by_where_the_dot_is(dot: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import copy
 import importlib.util
 import json
 import math
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -20,8 +21,8 @@ from conftest import Command, one_line
 
 pytest.importorskip("gymnasium")
 
-from gannet import folders, recipe, run
-from gannet.data import Ledger, keeping
+from gannet import folders, preflight, recipe, run
+from gannet.data import Ledger, environments, keeping
 from gannet.data import play as played
 from gannet.data.environments import Vector
 from gannet.data.games import Chain
@@ -554,6 +555,49 @@ class Last(Fine):
         return self.seen(), {}
     def seen(self): return self.picture.copy()
 
+class Goal(Fine):
+    # what an episode keeps, and where one stands in it
+    observation_space = spaces.Dict({"at": spaces.Box(0, 9, (2,), np.float32), "goal": spaces.Box(0, 9, (2,), np.float32)})
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.goal = self.np_random.integers(0, 10, 2).astype(np.float32)
+        return self.seen(), {}
+    def seen(self):
+        at = np.array([self.time % 10, self.time // 10 % 10], np.float32)
+        return {"at": at, "goal": self.goal.copy()}
+
+class Planes(Fine):
+    # one picture in three colours, the channels first: nothing is stacked
+    observation_space = spaces.Box(0, 255, (3, 40, 30), np.uint8)
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return self.seen(), {}
+    def seen(self): return (np.arange(3 * 40 * 30).reshape(3, 40, 30) * 7 + self.time * 11 % 256).astype(np.uint8)
+
+class Board(Fine):
+    observation_space = spaces.Box(0, 2, (6, 7), np.uint8)
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return self.seen(), {}
+    def seen(self): return ((np.arange(42).reshape(6, 7) + self.time) % 3).astype(np.uint8)
+
+class Percent(Fine):
+    def reward(self): return 1.0 if self.time < 5 else [][self.time % 2]
+
+class Wants(Fine):
+    def __init__(self, size, **words): self.time, self.size = 0, size
+    def reward(self): return float(self.size)
+
+class Odd(Exception):
+    def __init__(self, a, b): super().__init__(a + b)
+
+class Two(Fine):
+    def reward(self):
+        if self.time < 5: return 1.0
+        raise Odd("what was ", "said")
+
+if "Long-v0" not in gym.registry: gym.register(id="Long-v0", entry_point=Fine, max_episode_steps=10_000)
+
 class Screenless(Fine):
     def __init__(self, **words): raise RuntimeError("No available video device")
 
@@ -587,6 +631,113 @@ def test_what_cannot_be_played_is_told_in_a_line(name: str, parts: list[str], st
         live(play, agent(play))
     one_line(str(error.value), *parts)
     assert error.value.status == status
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("Percent", "IndexError: list index out of range"),
+        ("Two", "Odd: what was said"),
+        ("Nan", "observation that is no number"),
+    ],
+)
+def test_what_happens_in_a_process_of_its_own_is_told_in_the_same_line(name: str, said: str) -> None:
+    late = BROKEN.replace("self.time < 5", "self.time < 140").replace("self.time > 5", "self.time > 140")
+    Path("late.py").write_text(late)
+    play = played.load(f"late:{name}", environments=2, steps=160, minibatches=1, workers=True)
+    with pytest.raises(Wrong) as error:
+        live(play, agent(play))
+    one_line(str(error.value), f"late:{name}", said)
+
+
+def test_the_environments_processes_leave_an_interrupt_to_whoever_trains(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: dict[int, Any] = {}
+    monkeypatch.setattr(environments.signal, "signal", lambda number, how: heard.update({number: how}))
+    environments.make("CartPole-v1", {}).close()
+    assert not heard
+    environments.make("CartPole-v1", {}, workers=True).close()
+    assert heard == {signal.SIGINT: signal.SIG_IGN}
+
+
+def test_a_goal_that_an_episode_keeps_has_the_scale_that_it_has_among_episodes() -> None:
+    Path("broken.py").write_text(BROKEN)
+    play = played.load("broken:Goal", environments=8, steps=16, minibatches=1)
+    assert play.seen == (4,)
+    at, goal = play.about["variance"][:2], play.about["variance"][2:]
+    assert all(1 < one < 20 for one in (*at, *goal)), play.about
+    assert played.load("CartPole-v1").about["variance"][0] < 0.1  # whose numbers move less between episodes than in one
+
+
+@pytest.mark.parametrize("name", ["Goal", "Planes", "Board"])
+def test_preflight_lets_environments_of_every_kind_pass(name: str) -> None:
+    Path("broken.py").write_text(BROKEN)
+    made = recipe.build(chosen := recipe.find("play"), recipe.resolve(chosen, {"size": "tiny", "data": f"broken:{name}"}))
+    rows = {row.name: row for row in preflight.fly(preflight.Case(made), full=False)}
+    assert not [row for row in rows.values() if row.verdict == "fail"] and rows["observations"].verdict in ("pass", "info")
+    assert "frame-order" not in rows or rows["frame-order"].verdict == "skip"
+
+
+def test_boards_of_bytes_are_numbers_and_planes_are_no_frames() -> None:
+    Path("broken.py").write_text(BROKEN)
+    board, planes = (played.load(f"broken:{name}", environments=2, steps=4, minibatches=1) for name in ("Board", "Planes"))
+    assert (board.seen, board.bytes, board.stacked) == ((42,), False, False)
+    assert (planes.seen, planes.bytes, planes.stacked) == ((3, 40, 30), True, False)
+    assert played.load(GAMES + "Screen", environments=2, steps=4, minibatches=1).stacked
+    facts = {key: value for key, value in planes.facts().items() if key != "stacked"}
+    assert played.Play(facts).stacked  # as runs of before take it
+
+
+@pytest.mark.skipif(not ATARI, reason="ale-py is not installed")
+@pytest.mark.parametrize("name", ["PongNoFrameskip-v4", "Pong-v4", "ale_py:Pong-v4"])
+def test_an_older_name_of_a_game_is_not_played_as_another_game(name: str) -> None:
+    with pytest.raises(Wrong, match="ALE/Pong-v5") as error:
+        played.load(name)
+    assert error.value.status == 2
+    assert played.load("ale_py:ALE/Pong-v5", environments=2, steps=4, minibatches=1).name == "ALE/Pong-v5"
+
+
+def test_an_environment_gets_the_arguments_that_it_wants(gannet: Command) -> None:
+    Path("broken.py").write_text(BROKEN)
+    with pytest.raises(Wrong, match="missing 1 required positional argument: 'size'"):
+        played.load("broken:Wants")
+    play = played.load("broken:Wants", options='{"size": 3}', environments=2, steps=4, minibatches=1)
+    assert play.options == {"size": 3}
+    vector = play.open(1)
+    vector.reset([0])
+    assert vector.step(torch.tensor([0]))[1].tolist() == [3.0]
+    vector.close()
+    for words in ("{'size': 3}", "3"):
+        with pytest.raises(Wrong, match="options are no") as error:
+            played.load("broken:Wants", options=words)
+        one_line(str(error.value), words, "--options")
+    train = ("train", "play", "--size", "tiny", "--data", "broken:Wants", "--options", '{"size": 3}', "--steps", "1")
+    gannet(*train, "--skip", "all=x", "--out", "run")
+    assert json.loads(Path("run/recipe.json").read_text())["data"]["broken:Wants/train"]["options"] == {"size": 3}
+
+
+def test_environments_begin_anew_after_more_steps_than_an_episode_may_have() -> None:
+    Path("broken.py").write_text(BROKEN)
+    shape: dict[str, Any] = {"environments": 2, "steps": 64, "minibatches": 1}
+    long, short = played.load("broken:Long-v0", **shape), played.load("CartPole-v1", **shape)
+    assert long.limit == 10_000 and long.restart * 64 >= 2 * 10_000 - 64 and short.restart * 64 == played.SPAN
+    assert played.load("broken:Long-v0", **shape, restart=3).restart == 3
+
+
+def test_a_long_resume_says_what_it_is_at(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    play = played.load("CartPole-v1", environments=2, steps=16, minibatches=1, restart=4)
+    made = agent(play)
+    fit(made, 2, of=4)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(played, "PATIENCE", -1.0)
+    fit(made, 1, of=4, start=2)
+    assert capsys.readouterr().err == "CartPole-v1: plays 31 more steps of each environment again\n"
+
+
+def test_a_trial_has_room_for_more_steps_than_a_restart_leaves() -> None:
+    play = played.load("CartPole-v1", environments=1, steps=16, minibatches=1, restart=1)
+    trial = played.Trial(play, agent(play))
+    assert len(trial.rollout(256, Rng(0, 0, "agent.0.data")).did_TE) == 256
+    trial.close()
 
 
 def test_pictures_with_their_channels_last_are_turned() -> None:

@@ -212,7 +212,7 @@ def rows_of(evaluation: dict[str, Any]) -> list[list[str]]:
         spread = "" if score["spread"] is None else f" ± {score['spread']:.4f}"
         if score.get("interval"):
             spread = " [{:.4f}, {:.4f}]".format(*score["interval"])
-        beside = [f"{value:.4f}" for value in (score["floor"], *score.get("also", ()))]
+        beside = ["–" if value is None else f"{value:.4f}" for value in (score["floor"], *score.get("also", ()))]
         better = {"floor": "as real"}.get(score["better"], score["better"])
         cells = [name, f"{score['value']:.4f}{spread}", *beside, better, f"{score['n']:,}", score["meaning"]]
         rows.append(cells)

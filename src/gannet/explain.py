@@ -143,7 +143,12 @@ def of_pair(net: Embedder, other_1CHW: torch.Tensor) -> Target:
     return Target(score, stages(net.trunk), net.trunk.spare, features=direction)
 
 
-def of_agent(net: nn.Module, choice: bool, seen_1CHW: torch.Tensor | None = None) -> Target:
+def of_agent(
+    net: nn.Module,
+    choice: bool,
+    seen_1CHW: torch.Tensor | None = None,
+    looked: Callable[[torch.Tensor], torch.Tensor] = lambda x_N: x_N,
+) -> Target:
     """An agent's log-probability of an action, where it chooses; else the mean of a number of its action.
 
     Args:
@@ -152,18 +157,19 @@ def of_agent(net: nn.Module, choice: bool, seen_1CHW: torch.Tensor | None = None
         seen_1CHW: where it sees pixels, some of them in [-1, 1], by which its stages are found; None for vectors, which
             the target takes as they are. Nothing is then the mean frame, as the net knows it, in which what always stands
             there stays
+        looked: what the agent makes of them, in [0, 1], before its net sees them: differences, for one
     """
 
     def score(x_N: torch.Tensor, y_N: torch.Tensor | None) -> torch.Tensor:
         if y_N is None:
             raise ValueError("which action? y_N is None")
-        policy_NA = net(x_N if seen_1CHW is None else (x_N + 1) / 2)[0].float()
+        policy_NA = net(looked(x_N if seen_1CHW is None else (x_N + 1) / 2))[0].float()
         return (policy_NA.log_softmax(1) if choice else policy_NA).gather(1, y_N[:, None])[:, 0]
 
     if seen_1CHW is None:
         return Target(score)
     mean_CHW = net.mean_CHW if isinstance(net, Scaled) else None
-    return Target(score, places(net, (seen_1CHW + 1) / 2), empty=EMPTY if mean_CHW is None else 2 * mean_CHW - 1)
+    return Target(score, places(net, looked((seen_1CHW + 1) / 2)), empty=EMPTY if mean_CHW is None else 2 * mean_CHW - 1)
 
 
 @torch.no_grad()
@@ -682,7 +688,7 @@ def explain_agent_into(
     some, returns, length, mean_1 = _episode(objective, seed, steps)
     device, choice = next(net.parameters()).device, play.box is None
     seen = [images.to_float(one.seen_1) if play.bytes else one.seen_1 for one in some]
-    target = of_agent(net, choice, seen[0].to(device) if play.bytes else None)
+    target = of_agent(net, choice, seen[0].to(device) if play.bytes else None, objective.looked)
     if play.bytes:
         _check(target, _Way(method, stage))
     elif stage is not None:

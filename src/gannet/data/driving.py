@@ -11,6 +11,7 @@ from typing import Any
 
 from gannet.errors import Wrong
 
+ROAD = "gannet.data.roads:Road"  # what is opened of a road, by `options`
 STANDING = 1.0  # m/s; whoever is slower stands
 GREY = (0.2989, 0.5870, 0.1140)  # of red, green and blue: ITU-R BT.601, as highway-env's own pages have it
 

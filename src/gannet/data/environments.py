@@ -8,11 +8,15 @@ Shapes: E environments, D numbers of an observation, A numbers of an action.
 from __future__ import annotations
 
 import contextlib
+import copy
 import difflib
 import functools
 import importlib
 import inspect
+import json
 import os
+import re
+import signal
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -35,6 +39,8 @@ except ImportError as missing:
 
 STACK = 4  # frames that are seen at once, where an environment shows pictures
 LOOKED = 128  # steps at random behind what is known of vectors before a run
+BEGUN = 16  # episodes that are begun beside them
+APART = 10  # times as far apart a number is at the beginnings of episodes as within one: then those tell its scale
 LONGEST = 108_000  # frames of an Atari game at most: half an hour (Machado et al. 2018)
 
 if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
@@ -44,8 +50,12 @@ os.environ.setdefault("SDL_NO_SIGNAL_HANDLERS", "1")  # or SDL takes the SIGTERM
 
 @contextlib.contextmanager
 def quietly() -> Iterator[None]:
-    """Warnings of these libraries that nobody who plays can do anything about."""
-    with warnings.catch_warnings():
+    """No warnings of these libraries that nobody who plays can do anything about, and no log of Gymnasium's: of a worker it
+    tells the whole traceback there, taken for a format."""
+    before = gym.logger.min_level
+    gym.logger.min_level = gym.logger.ERROR + 1
+    with warnings.catch_warnings(), contextlib.ExitStack() as after:
+        after.callback(setattr, gym.logger, "min_level", before)
         warnings.filterwarnings("ignore", "builtin type .* has no __module__ attribute", DeprecationWarning)  # Box2D by SWIG
         warnings.filterwarnings("ignore", "pkg_resources is deprecated")  # pygame
         warnings.filterwarnings("ignore", ".*is out of date", DeprecationWarning)  # there is a newer version
@@ -85,6 +95,30 @@ class Painted(gym.Wrapper):
             return self.env.render()
 
 
+class Told(gym.Wrapper):
+    """An environment in a process of its own, whose errors are told in words: Gymnasium carries their type over with a single
+    argument, which not every type takes, and their text as a format."""
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        with self._told():
+            return self.env.reset(seed=seed, options=options)
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        with self._told():
+            return self.env.step(action)
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            raise Raised(f"{type(error).__name__}: {error}") from error
+
+
+class Raised(RuntimeError):
+    """What an environment in a process of its own has raised: its type and its words."""
+
+
 @contextlib.contextmanager
 def trouble(name: str, when: str) -> Iterator[None]:
     """Whatever an environment raises, as one line.
@@ -99,12 +133,14 @@ def trouble(name: str, when: str) -> Iterator[None]:
         raise
     except Exception as error:
         said = " ".join(str(error).split()) or "no message"
-        got = f"{type(error).__name__}: {said[:300]}"
+        got = said[:300] if isinstance(error, Raised) else f"{type(error).__name__}: {said[:300]}"
         if isinstance(error, ImportError | gym.error.DependencyNotInstalled):
-            raise Wrong(f"the environment {name} needs a package that is not installed", got=got, try_=EXTRA) from error
-        if "video device" in said or "display" in said.lower():
+            told = re.search(r"pip install [^`]*", said)  # of Gymnasium's own environments, which ours brings only some of
+            hint = told[0].strip(" '.") if told and "gannet" not in told[0] else EXTRA
+            raise Wrong(f"the environment {name} needs a package that is not installed", got=got, try_=hint) from error
+        if re.search(r"video device|[Cc]annot open display|[Nn]o display|DISPLAY\b|NoSuchDisplay", got):
             raise Wrong(f"the environment {name} wants a display", got=got, try_="SDL_VIDEODRIVER=dummy before it") from error
-        if "rom" in said.lower().split() or "ROM" in said:
+        if re.search(r"\bROMs?\b|\brom\b", said):
             raise Wrong(
                 f"the game of {name} has no ROM here", got=got, try_="pip install -U ale-py, which brings them"
             ) from error
@@ -152,10 +188,14 @@ def known(name: str) -> str:
     bare = name.partition(":")[2] or name
     for package in ("ale_py", "highway_env"):
         if bare in gym.registry:
-            return bare
+            break
         with contextlib.suppress(ImportError), quietly():
             importlib.import_module(package)
     if bare in gym.registry:
+        spec = gym.registry[bare]
+        if not is_atari(name) and str(spec.entry_point).startswith("ale_py"):  # other frames, other ends, sticky or not
+            what = "Atari games are played as ALE/…-v5: the older ids and prefixes are other games by the same name"
+            raise Wrong(what, got=name, try_=_atari_id(spec), usage=True)
         return bare
     if name.startswith("ALE/") and "ALE/Pong-v5" not in gym.registry:
         raise Wrong("Atari needs ale-py, which is not installed", got=name, try_=EXTRA)
@@ -164,6 +204,13 @@ def known(name: str) -> str:
     near = [small[one] for one in difflib.get_close_matches(bare.lower(), small, 3, 0.6)]
     hint = ", ".join(near) if near else "CartPole-v1, ALE/Pong-v5, package.module:EnvClass of your own"
     raise Wrong("no environment has this name", got=name, try_=hint, usage=True)
+
+
+def _atari_id(spec: Any) -> str:
+    """The id that is played here of a game that ale-py has under several."""
+    game = spec.kwargs.get("game")
+    ours = (one.id for one in gym.registry.values() if is_atari(one.id) and one.kwargs.get("game") == game)
+    return next(ours, "ALE/Pong-v5")
 
 
 class Frames(gym.ObservationWrapper):
@@ -184,9 +231,9 @@ class Frames(gym.ObservationWrapper):
 
 def kind_of(space: spaces.Space) -> str:
     """frames (H, W[, C]) to be made grey and stacked, stacked (C, H, W) as they are or last (H, W, C), vector, or other: to be
-    flattened."""
-    if not isinstance(space, spaces.Box):
-        return "other"
+    flattened, as boards are, whose bytes do not go up to 255."""
+    if not isinstance(space, spaces.Box) or (space.dtype == np.uint8 and space.high.max() < 255):
+        return "vector" if isinstance(space, spaces.Box) and len(space.shape) == 1 else "other"
     if space.dtype == np.uint8 and len(space.shape) == 2:
         return "frames"
     if space.dtype == np.uint8 and len(space.shape) == 3:
@@ -197,7 +244,13 @@ def kind_of(space: spaces.Space) -> str:
 
 
 def make(
-    name: str, options: dict[str, Any], *, pixels: int = 84, stack: int = STACK, render_mode: str | None = None
+    name: str,
+    options: dict[str, Any],
+    *,
+    pixels: int = 84,
+    stack: int = STACK,
+    render_mode: str | None = None,
+    workers: bool = False,
 ) -> gym.Env:
     """One environment, its observations prepared: grey pictures stacked, or vectors.
 
@@ -207,11 +260,16 @@ def make(
         pixels: of a side of a picture, at most
         stack: pictures that are seen at once
         render_mode: "rgb_array" where it shall be filmed
+        workers: this process is one of many that hold an environment each, and Ctrl-C is not for them to hear
     """
+    if workers:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
     options = options | ({"render_mode": render_mode} if render_mode else {})
     made = own_class(name) if ":" in name else None
     with trouble(name, "when it was opened"):
         env = made(**options) if made else registered(known(name), options)
+        if workers:
+            env = Told(env)
         kind = kind_of(env.observation_space)
         if kind == "frames":
             env = gym.wrappers.FrameStackObservation(Frames(env, pixels), stack)
@@ -304,7 +362,7 @@ class Vector:
         else:
             if ":" not in name:
                 known(name)
-            words = {"pixels": pixels, "stack": stack, "render_mode": render_mode}
+            words = {"pixels": pixels, "stack": stack, "render_mode": render_mode, "workers": workers}
             each = [functools.partial(make, name, options, **words)] * count
             with trouble(name, "when it was opened"):
                 if workers:
@@ -421,8 +479,6 @@ def complaint(name: str, options: dict[str, Any]) -> None:
 
 @functools.lru_cache(maxsize=16)
 def _looked_at(name: str, words: str, **settings: Any) -> dict[str, Any]:
-    import json
-
     options = json.loads(words)
     if ":" in name:
         complaint(name, options)
@@ -434,13 +490,20 @@ def _looked_at(name: str, words: str, **settings: Any) -> dict[str, Any]:
             "actions": vector.actions,
             "box": None if vector.low is None else len(vector.low),
         }
+        if vector.bytes and not is_atari(name):  # or several planes of whatever kind, as they were handed out
+            found["stacked"] = isinstance(vector.env.envs[0], gym.wrappers.FrameStackObservation)
         seen = vector.reset([0])
         if not vector.bytes:  # what a normaliser begins with
             rng, rows = Rng(0, 0, "look"), [seen]
             for _ in range(LOOKED):
                 rows.append(vector.step(at_random(vector, rng))[0])
-            seen_TD = torch.cat(rows).flatten(1).double()
-            found["about"] = {"mean": seen_TD.mean(0).tolist(), "variance": seen_TD.var(0, unbiased=False).tolist()}
+            begun = [vector.reset([seed]) for seed in range(1, BEGUN + 1)]
+            within, among = (torch.cat(some).flatten(1).double() for some in (rows, begun))
+            # A goal, or whatever else an episode keeps, has no scale within one.
+            kept_D = among.var(0, unbiased=False) > APART**2 * within.var(0, unbiased=False)
+            mean_D = torch.where(kept_D, among.mean(0), within.mean(0))
+            variance_D = torch.where(kept_D, among.var(0, unbiased=False), within.var(0, unbiased=False))
+            found["about"] = {"mean": mean_D.tolist(), "variance": variance_D.tolist()}
         found["frames"] = 4 if is_atari(name) else 1
         found["limit"], found["meanings"] = _limit(vector, name), _meanings(vector)
         return found
@@ -450,9 +513,6 @@ def _looked_at(name: str, words: str, **settings: Any) -> dict[str, Any]:
 
 def look(name: str, options: dict[str, Any], **settings: Any) -> dict[str, Any]:
     """What is known of an environment once one of it has been opened and, where it gives vectors, played at random."""
-    import copy
-    import json
-
     return copy.deepcopy(_looked_at(name, json.dumps(options, sort_keys=True), **settings))
 
 

@@ -19,6 +19,9 @@ Shapes: T steps, E environments, A numbers of an action.
 from __future__ import annotations
 
 import copy
+import json
+import sys
+import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
     from gannet.data.environments import Vector
 
 KEPT = 2**20  # environments' seeds below it are for judging, and nobody learns from them
+PATIENCE = 5.0  # seconds after which a resume says what it is at
+OPTIONS = """--options '{"is_slippery": false}'"""
 SPAN = 4096  # steps of each environment between two restarts, about
 
 
@@ -66,6 +71,7 @@ class Play:
         name, options: of the environment
         seen: shape of an observation: (C, H, W) where `bytes`, the stacked frames, the newest last; else (D, …)
         bytes: uint8 pixels; else float32
+        stacked: these are frames, one after another; else planes of whatever kind, as the environment gives them
         actions: number of actions to choose from, or None
         box: how many numbers a continuous action has, or None; -1 to 1 is what the environment allows
         environments, steps: E and T of a rollout; `batch` of the recipe is E · T
@@ -86,6 +92,7 @@ class Play:
         self.bytes: bool = facts["bytes"]
         self.actions: int | None = facts["actions"]
         self.box: int | None = facts["box"]
+        self.stacked: bool = self.bytes and facts.get("stacked", True)
         self.frames: int = facts["frames"]
         self.limit: int | None = facts["limit"]
         self.meanings: list[str] = facts["meanings"]
@@ -137,6 +144,25 @@ class Play:
         return Live(self, objective, seed, start)
 
 
+def _told(options: dict[str, Any] | str | None) -> dict[str, Any]:
+    """Keyword arguments, of JSON where they are a text."""
+    if not isinstance(options, str):
+        return options or {}
+    try:
+        told = json.loads(options)
+    except json.JSONDecodeError as error:
+        raise Wrong(f"options are no JSON: {error}", got=options, try_=OPTIONS, usage=True) from error
+    if not isinstance(told, dict):
+        raise Wrong("options are not names with values", got=options, try_=OPTIONS, usage=True)
+    return told
+
+
+def _span(limit: int | None) -> int:
+    """Steps between two restarts: longer than episodes are, where it is known how long they may be. No game of Atari's that is
+    being learnt lasts its half hour."""
+    return max(SPAN, 2 * limit) if limit and limit < 20_000 else SPAN
+
+
 def atari(game: str) -> str:
     """The id of ale-py's game of this name, as space_invaders."""
     return "ALE/" + "".join(word[:1].upper() + word[1:] for word in game.split("_")) + "-v5"
@@ -149,7 +175,7 @@ def load(
     steps: int = 128,
     epochs: int = 4,
     minibatches: int = 4,
-    options: dict[str, Any] | None = None,
+    options: dict[str, Any] | str | None = None,
     pixels: int = 84,
     stack: int = 4,
     sticky: float = 0.25,
@@ -163,13 +189,13 @@ def load(
         name: an id of Gymnasium's (CartPole-v1, ALE/Pong-v5, highway-fast-v0), or package.module:EnvClass of one's own
         environments, steps: E and T of a rollout
         epochs, minibatches: how often a rollout is gone through, and in how many parts; T is a multiple of these
-        options: keyword arguments for the environment
+        options: keyword arguments for the environment, or these as JSON: '{"is_slippery": false}'
         pixels: of a side of a picture, at most; pictures become grey
         stack: pictures that are seen at once
         sticky: of Atari games: chance that an action is repeated (Machado et al. 2018, arXiv 1709.06009)
         workers: each environment in a process of its own: for slow ones
-        restart: rollouts after which environments begin anew; without, after about 4,096 steps of each. Longer than episodes
-            are; a resume plays again what was played since
+        restart: rollouts after which environments begin anew; without, after about 4,096 steps of each, or twice as many as
+            an episode may have. Longer than episodes are; a resume plays again what was played since
         lives: a lost life is learnt from as the end of an episode, for it is one for whoever would rather not lose it: the
             game itself, its returns and its resets are as they were (Mnih et al. 2015, Methods: a loss of life ends an episode
             in training)
@@ -184,22 +210,25 @@ def load(
         got = f"{environments} environments, {steps} steps, {epochs} epochs, {minibatches} minibatches"
         raise Wrong("steps must be a multiple of minibatches, and all of them at least 1", got=got, usage=True)
 
+    name, told = name.removeprefix("ale_py:"), _told(options)
+
     def look() -> Play:
         from gannet.data import environments as places
 
         opened = {"pixels": pixels, "stack": stack, "sticky": sticky, "workers": workers}
-        known = places.look(name, options or {}, **(opened | {"workers": False}))
+        known = places.look(name, told, **(opened | {"workers": False}))
         about = known.pop("about", None)
         played = {"environments": environments, "steps": steps, "epochs": epochs, "minibatches": minibatches}
+        played["restart"] = restart or max(1, round(_span(known["limit"]) / steps))
         facts = {
             "kind": "play",
             "name": name,
             "split": "train",
             "classes": [],
             **known,
-            "options": options or {},
+            "options": told,
             "opened": opened,
-            "played": played | {"restart": restart or max(1, round(SPAN / steps))} | ({"lives": True} if lives else {}),
+            "played": played | ({"lives": True} if lives else {}),
             "prepared": _prepared(known),
             "licence": "the environment's own",
             "source": "played",
@@ -233,6 +262,11 @@ class Past:
     def state(self) -> dict[str, torch.Tensor]:
         """Tensors, to be restored in place."""
         return {"past.did": self.did_RE, "past.at": self.at}
+
+    def room(self, rows: int) -> None:
+        """Have room for so many steps at least, whatever was remembered."""
+        if rows > len(self.did_RE):
+            self.did_RE = self.did_RE.new_zeros(rows, *self.did_RE.shape[1:])
 
     def begin(self, step: int) -> None:
         """Forget everything: the environments begin anew in this step."""
@@ -354,8 +388,12 @@ class Live:
         self.ended_E = torch.zeros(own, dtype=torch.bool)
         self.return_E, self.length_E = torch.zeros(own, dtype=torch.float64), torch.zeros(own, dtype=torch.int64)
         self.episodes: list[tuple[float, int]] = []
-        for did_E in past.did_RE[:rows, first : first + own]:
+        since, said = time.monotonic(), rng.rank > 0
+        for row, did_E in enumerate(past.did_RE[:rows, first : first + own]):
             self.advance(did_E.long() if self.play.box is None else did_E)
+            if not said and time.monotonic() - since > PATIENCE:
+                said = True
+                print(f"{self.play.name}: plays {rows - row - 1:,} more steps of each environment again", file=sys.stderr)
         self.episodes = []  # they were heard of when they were first played
 
     def advance(self, did_E: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -403,7 +441,9 @@ class Trial:
         self.live.objective = copy.deepcopy(self.objective)
         self.live.objective.past.at.fill_(-1)
         least = self.live.play.environments * self.live.play.minibatches
-        return self.live.rollout(least * -(-n // least), rng)
+        n = least * -(-n // least)
+        self.live.objective.past.room(n // self.live.play.environments)
+        return self.live.rollout(n, rng)
 
     def close(self) -> None:
         """Close its environments."""

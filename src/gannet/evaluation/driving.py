@@ -22,7 +22,7 @@ from gannet.data.driving import Episode
 from gannet.errors import Wrong
 from gannet.evaluation.classes import wilson
 from gannet.evaluation.images import Score, no_wishes
-from gannet.evaluation.play import VALIDATION, bootstrap, judged_on
+from gannet.evaluation.play import VALIDATION, bootstrap, iqm, judged_on
 
 DEADLINE = 0.020  # seconds: 50 decisions a second
 WATCHED = {"highway": 8, "merge": 8, "roundabout": 8, "intersection": 8, "racetrack": 2, "car-racing": 2}  # episodes of that
@@ -195,6 +195,7 @@ MEANINGS = {
     "distance": ("higher", "metres driven, per episode"),
     "froze": ("lower", "share of the time at less than 1 m/s"),
     "total": ("higher", "return, undiscounted"),
+    "total_iqm": ("higher", "its interquartile mean: without the lowest and the highest quarter of the episodes"),
     "length": ("higher", "decisions, per episode"),
 }
 
@@ -203,12 +204,12 @@ def measured(episodes: Sequence[Episode], *, seed: int = 0) -> dict[str, Measure
     """What the episodes were, on average: the names of `MEANINGS`; without `arrived` where there is nowhere to arrive."""
     found = {}
     for name in MEANINGS:
-        values = [getattr(episode, name) for episode in episodes]
+        values = [getattr(episode, name.removesuffix("_iqm")) for episode in episodes]
         if None in values:
             continue
-        shares = name in ("collided", "arrived")
-        low, high = wilson(sum(values), len(values)) if shares else bootstrap(values, np.mean, seed)
-        found[name] = Measured(float(np.mean(values)), low, high)
+        shares, middle = name in ("collided", "arrived"), iqm if name.endswith("_iqm") else np.mean
+        low, high = wilson(sum(values), len(values)) if shares else bootstrap(values, middle, seed)
+        found[name] = Measured(float(middle(values)), low, high)
     return found
 
 
@@ -258,7 +259,8 @@ class Driving:
         greedy: bool | None = None,
         episodes: int | None = None,
     ) -> tuple[dict[str, Any], np.ndarray]:
-        """Every score on held-out seeds, beside the idle driver; and the episodes' returns as a picture.
+        """Every score on held-out seeds, beside whoever has learnt nothing: idle, random, and the rules where there are any;
+        and the episodes' returns as a picture.
 
         Args:
             objective: whose net is judged
@@ -278,22 +280,26 @@ class Driving:
         environment = make(self.road, self.eyes)
         try:
             mine, took = play(environment, Net(objective), seeds)
-            idle = next(driver for driver in baselines(self.road) if driver.name == "idle")
-            others, _ = play(environment, idle, seeds)
+            untaught = {driver.name: driver for driver in baselines(self.road)}
+            others = {
+                name: play(environment, untaught[name], seeds)[0] for name in ("idle", "random", "rules") if name in untaught
+            }
             late = play(environment, Net(objective), seeds, delay=1)[0] if full else None
         finally:
             environment.close()
-        found, floor = measured(mine, seed=seed), measured(others)
+        found, besides = measured(mine, seed=seed), [measured(some) for some in others.values()]
         times = decision_time(took)
         scores: dict[str, dict[str, Any]] = {}
         for name, one in found.items():
-            score = Score(one.value, None, floor[name].value, *MEANINGS[name], len(mine))
-            scores[name] = asdict(score) | {"interval": [one.low, one.high]}
+            floor, *also = (some[name].value for some in besides)
+            score = Score(one.value, None, floor, *MEANINGS[name], len(mine))
+            scores[name] = asdict(score) | {"interval": [one.low, one.high], "also": also}
         meaning = "99th percentile of the time of a decision in ms, with what is done to the picture; beside: its median"
-        scores["decision_ms"] = asdict(Score(times["p99"], None, times["p50"], "lower", meaning, int(times["n"])))
+        score = Score(times["p99"], None, times["p50"], "lower", meaning, int(times["n"]))
+        scores["decision_ms"] = asdict(score) | {"also": [None] * (len(others) - 1)}
         report: dict[str, Any] = {
             "scores": scores,
-            "columns": ["net", "idle"],
+            "columns": ["net", *others],
             "decision": times,
             "about": f"{self.road} ({self.eyes}), {len(mine)} episodes on seeds {seeds[0]} to {seeds[-1]}, none of "
             "which was learnt from; the likeliest action is taken. Decisions on one thread at batch 1: "
@@ -306,7 +312,7 @@ class Driving:
                 f" With every decision made on what was seen one before: return {behind['total']['value']:.1f}, "
                 f"{behind['collided']['value']:.0%} collided."
             )
-        return report, drawn([one.total for one in mine], [one.total for one in others])
+        return report, drawn([one.total for one in mine], [one.total for one in others["idle"]])
 
 
 def drawn(mine: Sequence[float], others: Sequence[float]) -> np.ndarray:
@@ -332,7 +338,8 @@ def table(rows: dict[str, dict[str, Any]]) -> str:
     """
     columns = [name for name in MEANINGS if any(name in row for row in rows.values())]
     shares = {"collided", "arrived", "off_road", "froze"}
-    heads = {name: {"total": "return"}.get(name, name.replace("_", " ")) + (" %" if name in shares else "") for name in columns}
+    called = {"total": "return", "total_iqm": "return, its iqm"}
+    heads = {name: called.get(name, name.replace("_", " ")) + (" %" if name in shares else "") for name in columns}
 
     def cell(name: str, found: dict[str, float]) -> str:
         times, digits = (100, 0) if name in shares else (1, 0 if abs(found["value"]) >= 100 else 1)

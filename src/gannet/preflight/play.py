@@ -27,7 +27,7 @@ def plays(case: Case) -> bool:
 
 
 def sees_frames(case: Case) -> bool:
-    return plays(case) and case.data.bytes and case.data.seen[0] > 1
+    return plays(case) and case.data.stacked and case.data.seen[0] > 1
 
 
 def proximal(case: Case) -> bool:

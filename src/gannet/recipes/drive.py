@@ -6,7 +6,7 @@ Arm: play
 from typing import Any, Literal
 
 from gannet.data import play as played
-from gannet.data.driving import options, rows
+from gannet.data.driving import ROAD, options, rows
 from gannet.evaluation.driving import Driving
 from gannet.nets.agents import Agent
 from gannet.objectives.ppo import PPO
@@ -48,7 +48,7 @@ def drive(
     words = {"environments": environments, "steps": steps * (4 if many and size != "tiny" else 1), "workers": workers}
     replay = method == "replay" or (method == "auto" and not many)
     again = {"epochs": 2, "minibatches": 2} if replay else {"epochs": 8, "minibatches": 4}
-    train = played.load("gannet.data.roads:Road", options=options(data, eyes), **again, **words)
+    train = played.load(ROAD, options=options(data, eyes), **again, **words)
     encoder = ("small" if train.bytes else "dense") if net == "auto" else net
     wide = {"dense": width, "attention": width // 2}.get(encoder)
     made = Agent(train.seen, train.actions, train.box, encoder, wide, norm=replay, rows=rows(data, eyes))

@@ -1,7 +1,6 @@
 """Imitate: an agent does as an expert did, whose episodes alone it has seen; a critic tells the two apart.
 
-Arm: play
-"""
+Arm: play"""
 
 from typing import Literal
 
@@ -18,6 +17,7 @@ from gannet.recipe import Recipe, one_cycle
 def imitate(
     size: Literal["tiny", "small", "base"] = "small",
     data: str = "CartPole-v1",
+    options: str | None = None,
     expert: str = "balance",
     method: Literal["gail", "cloning"] = "gail",
     episodes: int = 10,
@@ -33,6 +33,7 @@ def imitate(
     Args:
         size: tiny for tests, small for two CPU cores, base for a GPU (unverified)
         data: an environment's id, package.module:EnvClass of your own, or a road of the recipe drive, told in numbers: highway
+        options: an environment's keyword arguments, as JSON
         expert: an .npz file of episodes or a folder of them, as `gannet sample RUN --record` writes; balance: CartPole's, made
         method: gail, a contest that plays; or cloning, the expert's actions told from what it saw, which plays nothing
         episodes: how many of the expert's are used
@@ -43,11 +44,10 @@ def imitate(
         workers: each environment in a process of its own, for slow ones
         seed: of everything that is random
     """
-    road = data in driving.SCENARIOS
-    name, options = ("gannet.data.roads:Road", driving.options(data, "vector")) if road else (data, None)
+    road, told = (True, driving.options(data, "vector")) if data in driving.SCENARIOS else (False, options)
     width, steps, examples = {"tiny": (32, 16, 40_000), "small": (64, 64, 100_000), "base": (512, 128, 10_000_000)}[size]
-    many, steps, examples, epochs = (8, min(steps, 32), examples // 5, 8) if road else (16, steps, examples, 4)
-    train = play.load(name, environments=many, steps=steps, epochs=epochs, workers=workers, options=options)
+    n, steps, examples, epochs = (8, min(steps, 32), examples // 5, 8) if road else (16, steps, examples, 4)
+    train = play.load(driving.ROAD if road else data, environments=n, steps=steps, epochs=epochs, workers=workers, options=told)
     deeds = recorded.load(expert, train, episodes=episodes, every=every)
     sort = {"encoder": "small", "width": None} if train.bytes else {"encoder": "dense", "width": width}
     agent, scores = Agent(train.seen, train.actions, train.box, **sort), Driving(data, "vector") if road else Playing(train)
@@ -57,4 +57,4 @@ def imitate(
         return Recipe(deeds, Cloning(agent, train, rate=rate), batch=64, examples=100_000, **rest)
     critic, seen = Agent(*recorded.judged(train), value_gain=TINY, **sort), recorded.Imitated(train, deeds)
     contest = Gail(agent, critic, seen, form=reward, gamma=gamma, rate=rate, discount=0.9 if road else 0.99)
-    return Recipe(seen, contest, batch=many * steps, examples=examples, **rest)
+    return Recipe(seen, contest, n * steps, examples, **rest)

@@ -16,6 +16,7 @@ from gannet.recipe import Recipe, falling
 def play(
     size: Literal["tiny", "small", "base"] = "small",
     data: str = "CartPole-v1",
+    options: str | None = None,
     method: Literal["ppo", "pqn", "replay"] = "ppo",
     net: Literal["auto", "dense", "shallow", "small", "nature", "impala"] = "auto",
     rate: float | None = None,
@@ -31,8 +32,8 @@ def play(
     Args:
         size: tiny for tests, small for two CPU cores, base for a GPU (unverified)
         data: an environment's id (CartPole-v1, ALE/Pong-v5, highway-fast-v0), or package.module:EnvClass of your own
-        method: ppo; or, for a choice among actions, pqn, a Q-network without replay and target, which explores by itself, and
-            replay, one that remembers and learns again, for slow environments
+        options: its keyword arguments as JSON, as '{"is_slippery": false}' of FrozenLake-v1
+        method: ppo; for choices also pqn, a Q-network without replay, and replay, one that remembers, for slow environments
         net: dense for vectors, shallow, small, nature or impala for pixels; auto is dense or small
         rate: peak learning rate; without, 2.5e-3 for vectors and 5e-4 for pixels, of pqn 1e-3 and 2.5e-4, of replay 5e-4
         discount: what a reward is worth a step later
@@ -46,7 +47,7 @@ def play(
     width, many, *shape, examples = numbers[size]
     many, *shape = {"ppo": (many, *shape), "pqn": (max(many, 32), 32, 4, 8), "replay": (many, 32, 2, 2)}[method]
     rollout = dict(zip(("steps", "epochs", "minibatches"), shape, strict=True))
-    train = played.load(data, environments=environments or many, **rollout, workers=workers, restart=restart)
+    train = played.load(data, environments=environments or many, **rollout, options=options, workers=workers, restart=restart)
     encoder = ("small" if train.bytes else "dense") if net == "auto" else net
     width = width if encoder == "dense" or size == "tiny" else None  # pixels: the published widths
     made = Agent(train.seen, train.actions, train.box, encoder, width, norm=method != "ppo")
