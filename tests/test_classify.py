@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,7 @@ import torch
 from PIL import Image
 
 from conftest import Command, one_line
-from gannet import recipe, run
+from gannet import cli, recipe, run
 from gannet.data import images
 from gannet.data.images import Images
 from gannet.errors import Wrong
@@ -253,14 +256,48 @@ def test_one_picture_of_each_class_is_refused_in_one_line() -> None:
     one_line(str(error.value), "none can be kept to watch", "3 pictures")
 
 
+def test_a_files_name_that_is_no_text_is_told_all_the_same(trained: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.png")
+    try:
+        Image.fromarray(np.zeros((8, 8), np.uint8)).save(name)
+    except OSError:
+        pytest.skip("this disk has no such names")
+    printed = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="strict")  # as a terminal's is
+    with contextlib.redirect_stdout(printed):
+        assert cli.main(["predict", str(trained), name]) == 0
+    printed.flush()
+    assert printed.buffer.getvalue().startswith(b"caf\\udce9.png: ")  # type: ignore[attr-defined]
+
+
+def test_left_may_be_taught_to_be_left() -> None:
+    x = torch.zeros(60, 3, 8, 8, dtype=torch.uint8)
+    x[:, :, :, 0] = 255  # bright on the left
+    data = Images(x, torch.arange(60) % 2, ["a", "b"])
+    sides = {}
+    for mirror in (True, False):
+        fed = images.shaken(data, "photo", mirror).batch(256, Rng(0, 0, "x")).x_NCHW
+        sides[mirror] = float((fed[:, 0, :, 4:].mean(1).amax(1) > 0.7).float().mean())  # a bright column on the right
+    assert sides[True] > 0.3 and sides[False] == 0, sides
+    chosen = recipe.find("classify")
+    for i in range(40):
+        Path(f"arrows/{'ab'[i % 2]}").mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.random.default_rng(i).integers(0, 256, (8, 8, 3), np.uint8)).save(f"arrows/{'ab'[i % 2]}/{i}.png")
+    for flags, mirrored in (({}, True), ({"mirror": False}, False)):
+        made = recipe.build(chosen, recipe.resolve(chosen, {"size": "tiny", "data": "./arrows", "pixels": 8} | flags))
+        assert made.data.mirror is mirrored
+
+
 def test_nothing_of_the_test_set_or_of_what_is_watched_is_trained_on(monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = recipe.find("classify")
     made = recipe.build(chosen, recipe.resolve(chosen, {"size": "tiny", "data": "digits8", "change": "none"}))
     fed = {
         one.numpy().tobytes() for step in range(60) for one in images.to_bytes(made.data.batch(32, Rng(0, step, "x")).x_NCHW)
     }
-    watched = {one.numpy().tobytes() for one in made.evaluation.watched.x_NCHW}
+    watched, tested = (
+        {one.numpy().tobytes() for one in some.x_NCHW} for some in (made.evaluation.watched, made.evaluation.test)
+    )
     assert len(fed) > 1000 and len(watched) == 71 and not fed & watched
+    assert len(tested) > 300 and not fed & tested and not watched & tested
 
 
 def test_a_fine_net_looks_at_every_pixel_and_is_loaded_and_told_from_the_other(apart: Path) -> None:

@@ -343,6 +343,38 @@ def test_two_lists_of_the_same_pictures_are_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("place", "listed", "held"),
+    [
+        ("", {"train.json": range(15), "test.json": range(15, 20)}, set(range(15, 20))),
+        ("", {"annotations.json": range(20), "train.json": range(15), "test.json": range(15, 20)}, set(range(15, 20))),
+        ("train2017", {"instances_train.json": range(12), "instances_val.json": range(12, 20)}, set(range(12, 20))),
+        ("", {"train.json": range(20), "val.json": range(15, 20)}, None),  # one in ten, by its file
+    ],
+    ids=["two lists", "and one of all", "of one folder", "some on both sides"],
+)
+def test_splits_are_said_by_lists(place: str, listed: dict[str, range], held: set[int] | None, tmp_path: Path) -> None:
+    files = photos(tmp_path / "a" / place)
+    for name, numbers in listed.items():
+        rows = [{"image_id": k, "category_id": 7, "bbox": [1 + i, 1, 9, 9]} for k, i in enumerate(numbers)]
+        as_coco(tmp_path / "a", [files[i] for i in numbers], rows).rename(tmp_path / "a" / name)
+    gallery = annotated.read(tmp_path / "a", 40, quiet=True)
+    tested = {i for i in range(20) if gallery.test_N[i]}
+    if held is None:
+        assert gallery.notes == ["5 pictures are in lists of both sides, train and test, which are not followed"]
+        assert 0 < len(tested) < 8
+    else:
+        assert tested == held and gallery.notes == []
+
+
+def test_a_named_set_is_no_folder_here(apart: Path) -> None:
+    photos(apart / "bars")
+    train, _, _ = boxes.load("bars", 48)
+    assert isinstance(train, Scenes) and train.pixels == 48
+    with pytest.raises(Wrong, match="no boxes"):
+        boxes.load("./bars", 48)
+
+
+@pytest.mark.parametrize(
     ("name", "split"),
     [
         ("train/a.jpg", "train"), ("images/val2017/a.jpg", "test"), ("valid/images/a.jpg", "test"),
@@ -591,6 +623,20 @@ def test_the_net_has_a_cell_for_every_four_pixels(pixels: int) -> None:
         Detector(30, 3, 7)
 
 
+def test_a_sets_fullest_picture_costs_no_other_batch_anything(some: Batch) -> None:
+    n, many = some.there_NM.shape
+    boxes_NM4 = torch.cat([some.boxes_NM4, torch.full((n, 500, 4), 7.0)], 1)
+    kinds_NM = torch.cat([some.kinds_NM, torch.ones(n, 500, dtype=torch.int64)], 1)
+    roomy = Batch(some.x_NCHW, boxes_NM4, kinds_NM, torch.cat([some.there_NM, torch.zeros(n, 500, dtype=torch.bool)], 1))
+    assert detect.trimmed(roomy).boxes_NM4.shape[1] <= many
+    objective = Detect(Detector(64, 1, 10, widths=(8, 12), blocks=1), 10)
+    told = objective.players["detector"].net(some.x_NCHW).float()
+    for mine, naive in zip(objective.compared(told, roomy)[:2], objective.compared(told, some)[:2], strict=True):
+        assert torch.equal(mine, naive)
+    nothing = roomy._replace(there_NM=torch.zeros_like(roomy.there_NM))
+    assert detect.trimmed(nothing).boxes_NM4.shape[1] == 1
+
+
 def test_the_first_loss_is_the_one_that_is_expected(some: Batch) -> None:
     objective = Detect(Detector(64, 1, 10, widths=(8, 12), blocks=1), 10)
     _, _, notes = objective.loss("detector", some, Rng(0, 0, "x"))
@@ -618,7 +664,7 @@ def test_the_scores_of_the_truth_and_of_nonsense(scenes: Scenes) -> None:
     assert scores.coco(Told(wrong.boxes_NQ4, wrong.kinds_NQ, wrong.chance_NQ * 0), data)[0]["ap"] == 0
 
 
-def test_claims_are_matched_as_a_loop_would(scenes: Scenes) -> None:
+def test_claims_are_matched_as_a_loop_would(scenes: Scenes, monkeypatch: pytest.MonkeyPatch) -> None:
     data = scenes.fixed(30, "test")
     rng = Rng(0, 0, "claims")
     twice = torch.cat([data.boxes_NM4, data.boxes_NM4 + rng.normal(*data.boxes_NM4.shape)], 1)
@@ -639,6 +685,7 @@ def test_claims_are_matched_as_a_loop_would(scenes: Scenes) -> None:
             assert bool(made[i, q]) == hit
             taken |= {max(near)[1]} if hit else set()
     least, f1 = scores.threshold(told, data)
+    monkeypatch.setattr(scores, "claimed", lambda *given: made)  # the same at every level, and what the loop says
     tried = []
     for level in told.chance_NQ.flatten().tolist():
         precise, found = scores.matched(told, data, level)
@@ -652,6 +699,17 @@ def test_the_baseline_finds_what_touches_nothing() -> None:
     told = scores.blobs(apart, things)
     found, _ = scores.coco(told, apart)
     assert 0.05 < found["ap_50"] <= 1
+
+
+def test_of_more_blobs_than_are_told_the_largest_are() -> None:
+    things = images.load("digits8")
+    x = torch.zeros(1, 1, 64, 64, dtype=torch.uint8)
+    x[..., 0:40:2, 0:64:2] = 255  # 640 specks
+    x[..., 48:60, 10:30] = 255
+    told = scores.blobs(
+        Boxes(x, torch.zeros(1, 1, 4), torch.zeros(1, 1).long(), torch.zeros(1, 1).bool(), things.classes), things
+    )
+    assert told[0][0, 0].tolist() == [10, 48, 30, 60] and int((told[2] > 0).sum()) == 100
 
 
 def test_things_with_transparency_are_blobs_too() -> None:
@@ -839,8 +897,12 @@ def test_the_sheet_shows_what_enters_a_detector() -> None:
 def test_large_watched_pictures_go_through_in_parts() -> None:
     big = Scenes(images.load("digits8"), 320, count=(1, 3), sizes=(40, 80)).fixed(12, "watched")
     objective = Detect(Detector(320, 1, 10, widths=(4, 4), blocks=1), 10)
-    assert objective.many // 320**2 < 12  # more than go through at once
+    assert (once := objective.many // 320**2) < 12  # more than go through at once
+    sizes: list[int] = []
+    for net in objective.nets().values():
+        net.register_forward_pre_hook(lambda module, given: sizes.append(len(given[0])))
     assert math.isfinite(scores.Detection(big, big, big).quick(objective)["loss_watched"])
+    assert sum(sizes) >= 12 and 0 < max(sizes) <= max(1, once), sizes
 
 
 def test_a_folder_whose_test_pictures_are_learnt_from_is_refused(gannet: Command, scenes: Scenes) -> None:

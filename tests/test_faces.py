@@ -459,12 +459,20 @@ def test_every_margin_trains_and_is_loaded_again(margin: str) -> None:
     assert run.load("run").digest() == made.digest()
 
 
-def test_a_run_begins_with_another_on_other_people(trained: Path) -> None:
-    people(Path("club"), {f"p{i:02d}": 3 for i in range(13)}, 8)
-    made = run.train("faces", size="tiny", data="bars", start=trained, steps=1, rate=1e-9, out="run", skip=NONE)
+def test_a_run_begins_with_another_on_other_people(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for k in range(13):  # grey pictures of the same size as those that it has seen
+        Path(f"club/p{k:02d}").mkdir(parents=True)
+        for light in (90, 130, 170):
+            bar(k % 8, light + k, f"club/p{k:02d}/{light}.png")
+    words: dict[str, Any] = {"size": "tiny", "start": trained, "steps": 1, "rate": 1e-9, "skip": NONE}
+    made = run.train("faces", data="club", pixels=8, out="run", **words)
+    said = capsys.readouterr().err
+    assert "begins with" in said and "anew" in said and "embedder" not in said.partition("anew")[2].splitlines()[0]
     theirs = dict(run.load(trained).nets["recogniser.embedder"].named_parameters())
     for name, parameter in made.nets["recogniser.embedder"].named_parameters():
         assert torch.allclose(parameter, theirs[name], atol=1e-4), name
+    run.train("faces", data="club", pixels=16, out="larger", **words)  # whose last layer is another
+    assert "gather.weight" in capsys.readouterr().err
 
 
 def bar(place: int, light: int, file: str) -> str:
@@ -490,6 +498,9 @@ def test_people_are_enrolled_kept_and_found(trained: Path) -> None:
         for light in (170, 210, 250):
             bar(place, light, f"club/p{place}/{light}.png")
     Path("club/p0/words.png").write_text("no picture")
+    Path("club/__MACOSX/p0").mkdir(parents=True)  # as a Mac packs it
+    Path("club/__MACOSX/p0/._170.png").write_bytes(b"no picture")
+    Path("club/p1/._170.png").write_bytes(b"no picture")
     gallery = matching.enrol(loaded, "club")
     assert gallery.people == ["p0", "p1", "p2"] and gallery.pictures == [3, 3, 3]
     assert gallery.model == matching.weights_of(run.load(trained))  # weights, not what they say in their last bits

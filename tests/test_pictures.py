@@ -212,6 +212,39 @@ def test_beside_the_folders_for_training_and_tests_nothing_is_learnt(tmp_path: P
     assert dict(map(tuple, gallery.left_out)) == dict.fromkeys(outside, "neither in train nor in test")
 
 
+def test_a_test_picture_of_a_class_that_is_not_learnt_tests_nothing(tmp_path: Path) -> None:
+    for place in ("train/cat", "train/dog", "test/cat", "test/dog", "test/wolf"):
+        good(tmp_path / "mine" / place, 8)
+    for number, place in enumerate(("train/cat", "train/dog", "test/cat", "test/dog", "test/wolf")):
+        for k in range(8):  # no two the same
+            path = tmp_path / "mine" / place / f"good{k:02}.png"
+            image = np.asarray(Image.open(path)).copy()
+            image[0, 0] = 10 * number + k
+            Image.fromarray(image).save(path)
+    gallery = read(tmp_path / "mine")
+    assert gallery.classes == ["cat", "dog"] and int(gallery.test_N.sum()) == 16 == int((~gallery.test_N).sum())
+    wolves = [f"test/wolf/good{k:02}.png" for k in range(8)]
+    assert dict(map(tuple, gallery.left_out)) == dict.fromkeys(wolves, "of a class of which there is nothing to learn from")
+
+
+def test_pictures_of_a_kind_that_is_not_read_are_named(tmp_path: Path) -> None:
+    folder = good(tmp_path / "mine")
+    (folder / "holiday.HEIC").write_bytes(b"ftypheic")
+    (folder / "notes.txt").write_text("no picture")
+    with zipfile.ZipFile(tmp_path / "mine.zip", "w") as archive:
+        for file in sorted(folder.iterdir()):
+            archive.write(file, file.name)
+    for place in (folder, tmp_path / "mine.zip"):
+        ((name, why),) = read(place).left_out
+        assert name == "holiday.HEIC" and "save it as JPEG" in why
+
+
+def test_pictures_of_one_colour_all_over_are_named(tmp_path: Path) -> None:
+    folder = good(tmp_path / "mine")
+    Image.new("RGB", (24, 24), (9, 9, 9)).save(folder / "black.png")
+    assert "of one colour all over: black.png" in read(folder).notes
+
+
 def test_what_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = good(tmp_path / "mine")
     allowed = pictures._regular

@@ -31,6 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a file's name may hold bytes that are no text
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         _dispatch(words)
         return 0
@@ -487,7 +489,7 @@ def explain(words: list[str]) -> None:
 
         Args:
             run: the run folder
-            file: a picture; the middle square of it is looked at. Of an agent none: it plays an episode
+            file: a picture; the middle square of it is looked at, by a detector the whole. Of an agent none: it plays
             label: the class whose score is explained, by name or number; otherwise what the net takes the picture
                 for; a critic that has learnt classes must be told one
             method: all is saliency, integrated, and gradcam, of a detector hirescam; guided draws edges whatever the net

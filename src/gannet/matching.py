@@ -115,8 +115,10 @@ def enrol(run: Run, folder: str | Path) -> Gallery:
     if not root.is_dir():
         raise Wrong("there is no such folder of people", got=folder, try_="a folder with a folder for each person")
     people, vectors, counts, left_out = [], [], [], []
-    for place in sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")):
-        files = sorted(file for file in place.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+    places = (path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".") and path.name != "__MACOSX")
+    for place in sorted(places):
+        found_in = (file for file in place.rglob("*") if file.suffix.lower() in SUFFIXES and not file.name.startswith("."))
+        files = sorted(file for file in found_in if file.is_file())
         found = []
         for file in files:
             try:

@@ -23,6 +23,7 @@ import itertools
 import json
 import math
 import platform
+import re
 import shlex
 import shutil
 import signal
@@ -66,6 +67,7 @@ SCORED_APART = 5_000  # … but with at least so many examples between
 LONGER = 1.5  # times the steps that a run with --minutes must have time for to begin anew
 ABOUT = ("step", "examples", "seconds")  # what a line of metrics.jsonl says beside its numbers
 PRECISIONS = ("auto", "float32", "bfloat16")
+CLASS = re.compile(r"(?!highway_env\.)[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")  # package.module.Class
 WEIGHTS = {"last": "model.safetensors", "best": "best.safetensors"}
 
 
@@ -311,11 +313,29 @@ class Run:
 
 
 def check_own(record: dict[str, Any], trust: bool) -> None:
-    """One line for an environment that a run folder names as module:class, and that nobody has said to trust."""
-    facts = next(iter(record["data"].values()))
-    if facts.get("kind") == "play" and ":" in facts["name"] and not facts["name"].startswith("gannet.") and not trust:
+    """One line for code that playing a run would import, and that nobody has said to trust: an environment that it names as
+    module:class, and a class among its options, as highway-env takes them.
+
+    Anybody can write a run folder: so every data set in it is looked at, and what it says its recipe was asked for.
+    """
+    played = [facts for facts in record["data"].values() if facts.get("kind") == "play"]
+    if trust or not played:
+        return
+    names = [facts["name"] for facts in played] + [record["arguments"].get("data")]
+    own = [name for name in names if isinstance(name, str) and ":" in name and not name.startswith(("gannet.", "ale_py:"))]
+    own += [word for facts in played for word in _leaves(facts["options"]) if CLASS.fullmatch(word)]
+    if own:
         what = "this run's environment is code of somebody's own, and playing it runs that code"
-        raise Wrong(what, got=facts["name"], try_="--trust")
+        raise Wrong(what, got=own[0], try_="--trust")
+
+
+def _leaves(value: Any) -> Iterator[str]:
+    """All texts in a JSON value."""
+    if isinstance(value, dict | list):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from _leaves(one)
+    elif isinstance(value, str):
+        yield value
 
 
 def check_number(n: int) -> None:
@@ -1204,13 +1224,14 @@ def begin_with(objective: Any, start: str, sha256: str) -> str:
         raise Wrong("the model to begin with is damaged", got=f"{path}: {error}") from error
     _check_finite(tensors, path)
     taken = of = 0
-    fitting = False
+    fitting, anew = False, list[str]()
     for name, player in objective.players.items():
         mine = player.net.state_dict()
         fits = {key: t for key in mine if (t := tensors.get(f"{name}.{key}")) is not None and t.shape == mine[key].shape}
         weights = [key for key, parameter in player.net.named_parameters() if parameter.ndim > 1]  # no bias, nothing counted
         taken, of = taken + len(fits), of + len(mine)
         fitting |= any(key in fits for key in weights)
+        anew += [f"{name}.{key}" for key in weights if key not in fits]
         averages = [objective.nets().get(name), *getattr(objective, "averages", {}).values()]
         for net in (player.net, *(average for average in averages if type(average) is type(player.net))):
             net.load_state_dict(fits, strict=False)
@@ -1218,7 +1239,9 @@ def begin_with(objective: Any, start: str, sha256: str) -> str:
         raise Wrong(
             "nothing of the run to begin with fits this one's nets", got=path, try_="a run of the same recipe and --size"
         )
-    return f"begins with {taken} of its {of} tensors from {start}"
+    more = f" and {len(anew) - 3} more" if len(anew) > 3 else ""
+    others = f"; anew, for want of such a layer there or for its shape: {', '.join(anew[:3])}{more}" if anew else ""
+    return f"begins with {taken} of its {of} tensors from {start}{others}"
 
 
 def _begin_with_published(objective: Any, path: Path) -> str:

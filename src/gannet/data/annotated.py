@@ -19,6 +19,7 @@ import math
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeGuard
@@ -195,8 +196,9 @@ def _of_coco(lists: Sequence[tuple[File, dict[str, Any]]], files: list[File]) ->
     numbers = {key: i for i, key in enumerate(order)}
     noted = Noted(_apart([shown(names[key]) for key in order]), ids=order)
     find = _by_path([file.name for file in files])
+    sides: dict[str, set[str]] = {"train": set(), "test": set()}  # by what the lists are called
     for file, found in lists:
-        mine: dict[Any, str] = {}
+        side, mine = _split_of(file.name, words=True), dict[Any, str]()
         for image in _rows(file, found, "images", ("id", "file_name")):
             word = str(image["file_name"])
             fitting = find(word)
@@ -208,12 +210,14 @@ def _of_coco(lists: Sequence[tuple[File, dict[str, Any]]], files: list[File]) ->
                 continue
             (name,) = fitting
             mine[image["id"]] = name
+            if side is not None:
+                sides[side].add(name)
             if name in noted.things:  # another file of boxes for the same pictures
                 continue
             noted.things[name] = []
             wide, high = image.get("width"), image.get("height")
             noted.sizes[name] = (float(wide), float(high)) if _number(wide) and _number(high) else (math.nan, math.nan)
-            if split := _split_of(name) or _split_of(file.name, words=True):
+            if split := _split_of(name) or side:
                 noted.splits[name] = split
         for row in _rows(file, found, "annotations", ()):
             which, image, kind = (
@@ -235,6 +239,11 @@ def _of_coco(lists: Sequence[tuple[File, dict[str, Any]]], files: list[File]) ->
                 thing = (numbers[kind], x, y, x + wide, y + high)
                 if thing not in noted.things[mine[image]]:
                     noted.things[mine[image]].append(thing)
+    both = sides["train"] & sides["test"]
+    if not both and all(sides.values()):  # lists for either side say it, whatever the pictures' folders are called
+        noted.splits |= {name: side for side, found in sides.items() for name in found}
+    elif both:
+        noted.notes.append(f"{len(both):,} pictures are in lists of both sides, train and test, which are not followed")
     return noted
 
 
@@ -463,11 +472,13 @@ def _gather(name: str, files: list[File], noted: Noted, left_out: list[tuple[str
     kept: list[tuple[str, str]] = []  # name, and what decides on which side of the split it is
     held: list[list[tuple[int, list[float]]]] = []
     known = {name for name, _ in out}
-    for file in files:
-        if file.name not in noted.things:
-            out += [] if file.name in known else [(file.name, "the annotations do not name it")]
-            continue
-        found = pictures.look(file, pixels, pictures.decode_whole)
+    unnamed = [file.name for file in files if file.name not in noted.things]
+    out += [(one, "the annotations do not name it") for one in unnamed if one not in known]
+    files = [file for file in files if file.name in noted.things]
+    with ThreadPoolExecutor(pictures.WORKERS) as pool:
+        seen = list(pool.map(lambda file: pictures.look(file, pixels, pictures.decode_whole), files))
+        marks = list(pool.map(lambda file, found: "" if isinstance(found, str) else pictures.mark(file), files, seen))
+    for file, found, marked in zip(files, seen, marks, strict=True):
         if isinstance(found, str):
             out.append((file.name, found))
             continue
@@ -494,7 +505,7 @@ def _gather(name: str, files: list[File], noted: Noted, left_out: list[tuple[str
                 )
                 boxes.append((kind, inside))
         made.append(picture)
-        kept.append((file.name, pictures.mark(file)))
+        kept.append((file.name, marked))
         held.append(boxes)
     told_out = [[shown(one), shown(why)] for one, why in sorted(out)]
     things = sum(map(len, held))
@@ -511,7 +522,8 @@ def _gather(name: str, files: list[File], noted: Noted, left_out: list[tuple[str
             boxes_NM4[i, m], kinds_NM[i, m], there_NM[i, m] = torch.tensor(box), kind, True
     x_NCHW = pictures.as_channels(np.stack(made))[:, :3].contiguous()
     test = _held_out(kept, noted.splits, there_NM)
-    words = noted.notes + [f"{count:,} {what}" for what, count in sorted(notes.items()) if count]
+    words = noted.notes + pictures.flat([name for name, _ in kept], made)
+    words += [f"{count:,} {what}" for what, count in sorted(notes.items()) if count]
     whole = Boxes(x_NCHW, boxes_NM4, kinds_NM, there_NM, noted.classes, name=name)
     return Annotated(name, whole, test, told_out, words, noted.ids)
 

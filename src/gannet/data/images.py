@@ -276,17 +276,18 @@ HANDWRITTEN = ("mnist", "digits8")
 FRAMED = ("fashion-mnist",)
 
 
-def shaken(data: Images, change: str = "auto") -> Images | Shaken | Cropped:
+def shaken(data: Images, change: str = "auto", mirror: bool = True) -> Images | Shaken | Cropped:
     """A training set with the changes that suit it, an eighth of a picture's side at most.
 
     Args:
         data: the pictures
         change: hand (turned, slanted, resized, moved), photo (moved, mirrored, hidden in part), none, or auto: hand for sets
             of handwriting, photo for all others, but unmirrored where they are grey and not known
+        mirror: False where left and right are not the same: arrows, letters, traffic signs
     """
     known = data.name.rpartition("/")[2].removeprefix("stacked-")
     # Grey pictures of nobody knows what may be letters, and a b must not be taught to be a d.
-    mirror = change == "photo" or data.channels > 1 or known == "fashion-mnist"
+    mirror = mirror and (change == "photo" or data.channels > 1 or known == "fashion-mnist")
     if change == "auto":
         change = "hand" if known in HANDWRITTEN else "photo"
     if change == "hand":
@@ -419,12 +420,18 @@ CIFARS: dict[str, tuple[dict[str, list[str]], str, int]] = {
 NAMES = ("mnist", "fashion-mnist", "emoji", "faces", "digits8", "bars", *CIFARS, *STACKS)
 
 
-def _digits8(split: str) -> Images:
+@functools.cache
+def _embedded() -> tuple[torch.Tensor, torch.Tensor]:
+    """Scikit-learn's digits (N, 1, 8, 8), bytes, and what they are (N,)."""
     from sklearn.datasets import load_digits  # seconds to import, so only where it is asked for
 
     bunch: Any = load_digits()
-    x = torch.from_numpy(np.asarray(bunch.images) * (255 / 16)).round().to(torch.uint8).unsqueeze(1)
-    y = torch.from_numpy(np.asarray(bunch.target)).long()
+    x_NCHW = torch.from_numpy(np.asarray(bunch.images) * (255 / 16)).round().to(torch.uint8).unsqueeze(1)
+    return x_NCHW, torch.from_numpy(np.asarray(bunch.target)).long()
+
+
+def _digits8(split: str) -> Images:
+    x, y = _embedded()
     # The file is ordered by writer, so its last fifth is a fair held-out set: other hands.
     cut = slice(0, 1437) if split == "train" else slice(1437, None)
     source = "E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, UCI, 1998, as embedded in scikit-learn"

@@ -41,6 +41,9 @@ from gannet.errors import Wrong
 from gannet.files import is_ours
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".avif"}
+WORKERS = min(os.cpu_count() or 1, 8)  # that decode pictures side by side: half a gigabyte each, of a camera's without loss
+UNREAD = {".heic", ".heif", ".jp2", ".jxl", ".tga", ".svg", ".psd", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raw", ".exr"}
+UNREADABLE = "a kind of picture that is not read here: save it as JPEG or PNG"
 SMALLEST = 8  # pixels of a side: below, there is nothing to see
 LARGEST = 178_956_970  # pixels of a whole picture: beyond, Pillow takes a file for one that is made to fill the memory
 LONGEST = 16  # times the shorter side: beyond, the square in the middle says nothing of the picture
@@ -195,7 +198,7 @@ def assemble(
     classes: Mapping[str, str] | None = None,
 ) -> Gallery:
     """A gallery of files, each opened and looked at; the arguments are those of `read` and `gather`."""
-    with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    with warnings.catch_warnings(), ThreadPoolExecutor(WORKERS) as pool:
         warnings.simplefilter("ignore")  # Pillow's of bombs and odd metadata; of the whole process, so not in a thread
         pixels = pixels or _suitable(files)
         check_memory(name, len(files), pixels)
@@ -271,8 +274,15 @@ def gather(
         [shown(one) for one in kinds],
         torch.tensor(test),
         told_out,
-        said + [f"{count} {what}" for what, count in sorted(notes.items())],
+        said + flat(names, [picture for _, picture, _ in kept]) + [f"{count} {what}" for what, count in sorted(notes.items())],
     )
+
+
+def flat(names: Sequence[str], made: Sequence[np.ndarray]) -> list[str]:
+    """In words, which pictures (H, W, ...) are of one colour all over: preflight stops at more than one in a thousand."""
+    found = [shown(name) for name, picture in zip(names, made, strict=True) if bool((picture == picture[0, 0]).all())]
+    more = f" and {len(found) - 3:,} more" if len(found) > 3 else ""
+    return [f"of one colour all over: {', '.join(found[:3])}{more}"] if found else []
 
 
 def told(gallery: Gallery) -> str:
@@ -349,8 +359,11 @@ def _in_folder(root: Path, left_out: list[tuple[str, str]]) -> tuple[list[File],
                 if name.startswith("."):
                     continue
                 path = os.path.join(folder, name)
-                kind = files if os.path.splitext(name)[1].lower() in SUFFIXES else others
-                kind.append(on_disk(path, relative(path)))
+                suffix = os.path.splitext(name)[1].lower()
+                if suffix in UNREAD:
+                    left_out.append((relative(path), UNREADABLE))
+                else:
+                    (files if suffix in SUFFIXES else others).append(on_disk(path, relative(path)))
     return sorted(files, key=lambda file: file.name), sorted(others, key=lambda file: file.name)
 
 
@@ -373,7 +386,10 @@ def _in_zip(archive: zipfile.ZipFile, left_out: list[tuple[str, str]]) -> tuple[
         if info.is_dir() or any((part[0] == "." and part != "..") or part == "__MACOSX" for part in parts):
             continue
         file = File(info.filename, functools.partial(_unzipped, archive, info))
-        if PurePosixPath(info.filename).suffix.lower() not in SUFFIXES:
+        suffix = PurePosixPath(info.filename).suffix.lower()
+        if suffix in UNREAD:
+            left_out.append((info.filename, UNREADABLE))
+        elif suffix not in SUFFIXES:
             others.append(file)
         elif info.flag_bits & 1:
             left_out.append((info.filename, "it has a password"))
@@ -637,7 +653,8 @@ def _strays(parts: list[tuple[str, ...]], classed: bool) -> list[str]:
     """Why pictures are left out by where they lie, "" for those that are not.
 
     Nobody asked to learn from what lies in neither of the two where there are folders for both; and where folders are classes
-    of what is learnt, and no list says them (`classed`), a test picture in none of them tests nothing.
+    of what is learnt, and no list says them (`classed`), a test picture in none of them tests nothing, nor does one of a class
+    that is not learnt.
     """
     sides = _sides(parts)
     if not {"train", "test"} <= set(sides):
@@ -645,7 +662,9 @@ def _strays(parts: list[tuple[str, ...]], classed: bool) -> list[str]:
     taught = [part[1:-1] for part, side in zip(parts, sides, strict=True) if side == "train"]
     kinds = not classed and all(taught) and len({folders[0] for folders in taught}) > 1
     outside, bare = "neither in train nor in test", "in no class's folder, as those to learn from are"
-    tested = ["" if len(part) > 2 or not kinds else bare for part in parts]
+    untaught = "of a class of which there is nothing to learn from"
+    known = {folders[0] for folders in taught if folders}
+    tested = ["" if not kinds else bare if len(part) < 3 else "" if part[1] in known else untaught for part in parts]
     return [{"": outside, "train": "", "test": why}[side] for why, side in zip(tested, sides, strict=True)]
 
 

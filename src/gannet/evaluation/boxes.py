@@ -262,7 +262,8 @@ def blobs(data: Boxes, examples: Images, bright: int = 64) -> Told:
     chances = torch.zeros(len(data.x_NCHW), most)
     for i, x_CHW in enumerate(data.x_NCHW):
         found, _ = ndimage.label((x_CHW.amax(0) >= bright).numpy(), np.ones((3, 3)))  # type: ignore[misc]
-        places = [(s[1].start, s[0].start, s[1].stop, s[0].stop) for s in ndimage.find_objects(found)][:most]
+        places = [(s[1].start, s[0].start, s[1].stop, s[0].stop) for s in ndimage.find_objects(found)]
+        places = sorted(places, key=lambda box: (box[0] - box[2]) * (box[3] - box[1]))[:most]  # the largest first
         if not places:
             continue
         box_Q4 = torch.tensor(places).float()

@@ -25,6 +25,7 @@ FOLDS, PAIRS = 10, 300  # LFW's: ten folds of 300 pairs of each kind
 RATES = (0.01, 0.001)  # false accepts that are allowed
 MOST = 4_000  # pictures, all of whose pairs are compared
 ENROLLED = 3  # pictures by which a person is known, or half of them where there are fewer than six
+PART = 1_000  # pictures that are numbers at once
 SHOWN = 10  # hardest pairs of either kind
 
 Embed = Callable[[torch.Tensor], torch.Tensor]  # byte pictures (N, C, H, W) -> vectors of length 1 (N, D)
@@ -301,18 +302,20 @@ def hardest(e_ND: torch.Tensor, y_N: torch.Tensor, *, same: bool) -> list[tuple[
 
 def pixels(x_NCHW: torch.Tensor) -> torch.Tensor:
     """The dumbest vector that looks: the pixels themselves, less their mean."""
-    x_ND = to_float(x_NCHW).flatten(1)
-    return F.normalize(x_ND - x_ND.mean(1, keepdim=True))
+    parts = (to_float(some).flatten(1) for some in x_NCHW.split(PART))
+    return torch.cat([F.normalize(x_ND - x_ND.mean(1, keepdim=True)) for x_ND in parts])
 
 
 def colours(x_NCHW: torch.Tensor, bins: int = 8) -> torch.Tensor:
     """One that does not: roots of how often each of bins^C colours occurs, whose product is Bhattacharyya's coefficient."""
-    n, c = x_NCHW.shape[:2]
-    c = min(c, 3)
+    c = min(x_NCHW.shape[1], 3)
     place_C = bins ** torch.arange(c)
-    at_NP = ((x_NCHW[:, :c].long() * bins // 256) * place_C[:, None, None]).sum(1).flatten(1)
-    counts = torch.zeros(n, bins**c).scatter_add_(1, at_NP, torch.ones_like(at_NP, dtype=torch.float32))
-    return F.normalize(counts.sqrt())
+    found = []
+    for some in x_NCHW.split(PART):  # eight bytes a number, and two of them at once
+        at_NP = ((some[:, :c].long() * bins // 256) * place_C[:, None, None]).sum(1).flatten(1)
+        counts = torch.zeros(len(some), bins**c).scatter_add_(1, at_NP, torch.ones_like(at_NP, dtype=torch.float32))
+        found.append(F.normalize(counts.sqrt()))
+    return torch.cat(found)
 
 
 def drawn(curves: dict[str, tuple[np.ndarray, np.ndarray]]) -> np.ndarray:

@@ -63,6 +63,7 @@ class Detect(Averaged):
 
     def compared(self, told_NJHW: torch.Tensor, batch: Any) -> Loss:
         """The loss of what a net tells: per thing, so that pictures count by the things in them."""
+        batch = trimmed(batch)
         heat_NKHW = heat(batch, self.classes, told_NJHW.shape[2])
         many_N = batch.there_NM.sum(1).clamp(min=1).float()
         heat_N = focal(told_NJHW[:, : self.classes], heat_NKHW).flatten(1).sum(1) / many_N
@@ -102,6 +103,12 @@ class Detect(Averaged):
 def middles(boxes_NM4: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Middles and sides of boxes in cells, each (N, M, 2), x first."""
     return (boxes_NM4[..., :2] + boxes_NM4[..., 2:]) / (2 * STRIDE), (boxes_NM4[..., 2:] - boxes_NM4[..., :2]) / STRIDE
+
+
+def trimmed(batch: Any) -> Any:
+    """A batch with as much room for boxes as the fullest of its pictures needs, where the set's fullest may need far more."""
+    many = max([1, *(batch.there_NM.any(0).nonzero().flatten() + 1).tolist()])
+    return batch._replace(**{name: getattr(batch, name)[:, :many] for name in ("boxes_NM4", "kinds_NM", "there_NM")})
 
 
 def heat(batch: Any, classes: int, side: int) -> torch.Tensor:

@@ -19,6 +19,7 @@ def classify(
     net: Literal["small", "fine", "resnet-18", "resnet-34", "resnet-50"] = "small",
     pixels: int | None = None,
     change: Literal["auto", "hand", "photo", "none"] = "auto",
+    mirror: bool = True,
     mixup: float = 0.0,
     smoothing: float = 0.05,
     batch: int | None = None,
@@ -33,6 +34,7 @@ def classify(
         net: small looks at four pixels at once, fine at every one, better in long runs; or He et al.'s ResNets
         pixels: sides of a folder's pictures, 8 to 128
         change: of training pictures: as a hand would (turned, slanted, resized), as photos (moved, mirrored), or none
+        mirror: pictures in colour are mirrored, one in two; --no-mirror where left is not right: arrows, letters, signs
         mixup: alpha of mixing pictures with one another; 0 is none, 0.2 is usual
         smoothing: share of the target that is spread over all classes
         batch: pictures per step; without, 128 (tiny: 32, base: 512), or half as often as the memory that is free requires
@@ -55,4 +57,4 @@ def classify(
     scores = Classes(train, watched, images.load(data, "test", pixels))
     examples = max(epochs * len(train), least * batch)  # a hundred pictures want more than twenty steps
     rest = {"examples": examples, "seed": seed, "schedule": one_cycle, "bfloat16": True, "show": 0, "evaluation": scores}
-    return Recipe(images.shaken(train, change), objective, batch, **rest)
+    return Recipe(images.shaken(train, change, mirror), objective, batch, **rest)
