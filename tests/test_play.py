@@ -659,6 +659,14 @@ def test_the_environments_processes_leave_an_interrupt_to_whoever_trains(monkeyp
     assert heard == {signal.SIGINT: signal.SIG_IGN}
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="others start processes anew")
+def test_the_environments_processes_come_of_one_that_has_imported_what_they_need(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[str]] = []
+    monkeypatch.setattr(environments.multiprocessing, "set_forkserver_preload", asked.append)
+    Vector("CartPole-v1", {}, 2, workers=True).close()
+    assert asked == [["gannet.data.environments"]]
+
+
 def test_a_goal_that_an_episode_keeps_has_the_scale_that_it_has_among_episodes() -> None:
     Path("broken.py").write_text(BROKEN)
     play = played.load("broken:Goal", environments=8, steps=16, minibatches=1)

@@ -14,6 +14,7 @@ import functools
 import importlib
 import inspect
 import json
+import multiprocessing
 import os
 import re
 import signal
@@ -367,6 +368,8 @@ class Vector:
             with trouble(name, "when it was opened"):
                 if workers:
                     way = "forkserver" if sys.platform.startswith("linux") else "spawn"
+                    if way == "forkserver":  # or each process would import torch anew, for seconds
+                        multiprocessing.set_forkserver_preload([__name__])
                     self.env = AsyncVectorEnv(each, context=way, copy=False, autoreset_mode=AutoresetMode.NEXT_STEP)
                 else:
                     self.env = SyncVectorEnv(each, copy=False, autoreset_mode=AutoresetMode.NEXT_STEP)
