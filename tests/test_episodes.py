@@ -193,8 +193,9 @@ def test_somebodys_own_environment_is_run_only_where_it_is_trusted(dot: Path, ca
         (lambda record: record["arguments"].update({"data": "evil:Env"}), "evil:Env"),
         (lambda record: record["data"].update(a=evil("gannet.data.roads:Road", vehicles=["evil.Car"])), "evil.Car"),
         (lambda record: record["data"].update(a=evil("x-v0", config={"deep": {"type": "a.b.evil.Car"}})), "a.b.evil.Car"),
+        (lambda record: record["arguments"].update({"options": '{"type": "evil.\\u0043ar"}'}), "evil.Car"),
     ],
-    ids=["a second environment", "what the recipe was asked for", "a class among options", "and deeper"],
+    ids=["a second environment", "what the recipe was asked for", "a class among options", "and deeper", "and asked for"],
 )
 def test_no_code_that_a_run_folder_names_is_run_unasked(change: Any, named: str) -> None:
     ours = {"kind": "play", "name": "gannet.data.roads:Road", "options": {"road": "highway", "x": "highway_env.vehicle.Car"}}

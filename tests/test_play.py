@@ -7,9 +7,11 @@ import copy
 import importlib.util
 import json
 import math
+import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -654,9 +656,25 @@ def test_the_environments_processes_leave_an_interrupt_to_whoever_trains(monkeyp
     heard: dict[int, Any] = {}
     monkeypatch.setattr(environments.signal, "signal", lambda number, how: heard.update({number: how}))
     environments.make("CartPole-v1", {}).close()
+    environments.make("CartPole-v1", {}, home=os.getpid()).close()  # which Gymnasium does, to see what it is
     assert not heard
-    environments.make("CartPole-v1", {}, workers=True).close()
+    environments.make("CartPole-v1", {}, home=os.getpid() + 1).close()
     assert heard == {signal.SIGINT: signal.SIG_IGN}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no groups of processes")
+def test_an_interrupt_saves_and_stops_where_environments_have_processes() -> None:
+    words = ("play", "--size", "tiny", "--workers", "--environments", "2", "--skip", "all=x", "--steps", "9000", "--out", "run")
+    command = [sys.executable, "-m", "gannet", "train", *words]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    deadline = time.monotonic() + 60
+    while not folders.checkpoints(Path("run")) and time.monotonic() < deadline:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does, to all of them
+    last = process.communicate(timeout=60)[1].strip().splitlines()[-1]
+    one_line(last, "stopped at step", "of 9000", "the same command goes on")
+    assert process.returncode == 1
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="others start processes anew")
@@ -727,6 +745,9 @@ def test_environments_begin_anew_after_more_steps_than_an_episode_may_have() -> 
     Path("broken.py").write_text(BROKEN)
     shape: dict[str, Any] = {"environments": 2, "steps": 64, "minibatches": 1}
     long, short = played.load("broken:Long-v0", **shape), played.load("CartPole-v1", **shape)
+    assert (
+        played._span({"frames": 1, "limit": 30_000}) == 60_000 and played._span({"frames": 4, "limit": 27_000}) == played.SPAN
+    )
     assert long.limit == 10_000 and long.restart * 64 >= 2 * 10_000 - 64 and short.restart * 64 == played.SPAN
     assert played.load("broken:Long-v0", **shape, restart=3).restart == 3
 

@@ -47,6 +47,7 @@ from safetensors.torch import save as safetensors_bytes
 
 from gannet import __version__, card, folders, preflight, recipe, telling
 from gannet.data import Ledger, images, keeping
+from gannet.data.play import options_of
 from gannet.errors import Wrong
 from gannet.files import save_picture, write_bytes, write_json, write_text
 from gannet.objectives import nets_of
@@ -323,7 +324,8 @@ def check_own(record: dict[str, Any], trust: bool) -> None:
         return
     names = [facts["name"] for facts in played] + [record["arguments"].get("data")]
     own = [name for name in names if isinstance(name, str) and ":" in name and not name.startswith(("gannet.", "ale_py:"))]
-    own += [word for facts in played for word in _leaves(facts["options"]) if CLASS.fullmatch(word)]
+    options = [options_of(record["arguments"].get("options")), *(facts["options"] for facts in played)]
+    own += [word for word in _leaves(options) if CLASS.fullmatch(word)]
     if own:
         what = "this run's environment is code of somebody's own, and playing it runs that code"
         raise Wrong(what, got=own[0], try_="--trust")

@@ -278,7 +278,7 @@ def load(name: str, pixels: int = 128, *, mirror: bool = True) -> tuple[Scenes |
     if pixels % 4 or not 16 <= pixels <= 1024:
         what = "a detector's pictures have a multiple of 4 pixels, 16 to 1024"
         raise Wrong(what, got=f"{pixels} pixels", try_="--pixels 128", usage=True)
-    if name not in images.NAMES and pictures.is_place(name):  # ./mnist is a folder, mnist is not
+    if pictures.is_place(name):
         made = [
             ledger().open(f"{name}/{split}", lambda split=split: annotated.read(name, pixels).split(split), Boxes.recall)
             for split in ("train", "test")

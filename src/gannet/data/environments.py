@@ -53,14 +53,15 @@ os.environ.setdefault("SDL_NO_SIGNAL_HANDLERS", "1")  # or SDL takes the SIGTERM
 def quietly() -> Iterator[None]:
     """No warnings of these libraries that nobody who plays can do anything about, and no log of Gymnasium's: of a worker it
     tells the whole traceback there, taken for a format."""
-    before = gym.logger.min_level
-    gym.logger.min_level = gym.logger.ERROR + 1
-    with warnings.catch_warnings(), contextlib.ExitStack() as after:
-        after.callback(setattr, gym.logger, "min_level", before)
+    before, gym.logger.min_level = gym.logger.min_level, gym.logger.ERROR + 1
+    with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "builtin type .* has no __module__ attribute", DeprecationWarning)  # Box2D by SWIG
         warnings.filterwarnings("ignore", "pkg_resources is deprecated")  # pygame
         warnings.filterwarnings("ignore", ".*is out of date", DeprecationWarning)  # there is a newer version
-        yield
+        try:
+            yield
+        finally:
+            gym.logger.min_level = before
 
 
 @contextlib.contextmanager
@@ -251,7 +252,7 @@ def make(
     pixels: int = 84,
     stack: int = STACK,
     render_mode: str | None = None,
-    workers: bool = False,
+    home: int | None = None,
 ) -> gym.Env:
     """One environment, its observations prepared: grey pictures stacked, or vectors.
 
@@ -261,15 +262,16 @@ def make(
         pixels: of a side of a picture, at most
         stack: pictures that are seen at once
         render_mode: "rgb_array" where it shall be filmed
-        workers: this process is one of many that hold an environment each, and Ctrl-C is not for them to hear
+        home: the process that plays, where others hold the environments: Ctrl-C is for it alone to hear, also where it opens
+            one itself to see what it is, as Gymnasium does
     """
-    if workers:
+    if home is not None and home != os.getpid():
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     options = options | ({"render_mode": render_mode} if render_mode else {})
     made = own_class(name) if ":" in name else None
     with trouble(name, "when it was opened"):
         env = made(**options) if made else registered(known(name), options)
-        if workers:
+        if home is not None:
             env = Told(env)
         kind = kind_of(env.observation_space)
         if kind == "frames":
@@ -363,7 +365,7 @@ class Vector:
         else:
             if ":" not in name:
                 known(name)
-            words = {"pixels": pixels, "stack": stack, "render_mode": render_mode, "workers": workers}
+            words = {"pixels": pixels, "stack": stack, "render_mode": render_mode, "home": os.getpid() if workers else None}
             each = [functools.partial(make, name, options, **words)] * count
             with trouble(name, "when it was opened"):
                 if workers:

@@ -363,7 +363,7 @@ def _read(name: str, split: str, pixels: int | None) -> Images:
 
     if name not in NAMES and hub.is_name(name):
         return hub.read(name, pixels).split(split)
-    if name not in NAMES and pictures.is_place(name):  # ./mnist is a folder, mnist is not
+    if pictures.is_place(name):
         return pictures.read(name, pixels).split(split)
     if name == "digits8":
         return _digits8(split)

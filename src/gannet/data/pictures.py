@@ -36,7 +36,7 @@ import psutil
 import torch
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from gannet.data.images import Images
+from gannet.data.images import NAMES, Images
 from gannet.errors import Wrong
 from gannet.files import is_ours
 
@@ -121,8 +121,9 @@ class Gallery:
 
 
 def is_place(data: str) -> bool:
-    """True for words that mean a folder or a file rather than a named data set."""
-    return any(mark in data for mark in ("/", os.sep, "\\")) or data.startswith((".", "~")) or Path(data).exists()
+    """True for words that mean a folder or a file rather than a named data set: ./mnist is a folder, mnist is not."""
+    marked = any(mark in data for mark in ("/", os.sep, "\\")) or data.startswith((".", "~"))
+    return data not in NAMES and (marked or Path(data).exists())
 
 
 def read(place: str | Path, pixels: int | None = None, *, quiet: bool = False) -> Gallery:

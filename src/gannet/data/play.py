@@ -144,7 +144,7 @@ class Play:
         return Live(self, objective, seed, start)
 
 
-def _told(options: dict[str, Any] | str | None) -> dict[str, Any]:
+def options_of(options: dict[str, Any] | str | None) -> dict[str, Any]:
     """Keyword arguments, of JSON where they are a text."""
     if not isinstance(options, str):
         return options or {}
@@ -157,10 +157,10 @@ def _told(options: dict[str, Any] | str | None) -> dict[str, Any]:
     return told
 
 
-def _span(limit: int | None) -> int:
-    """Steps between two restarts: longer than episodes are, where it is known how long they may be. No game of Atari's that is
-    being learnt lasts its half hour."""
-    return max(SPAN, 2 * limit) if limit and limit < 20_000 else SPAN
+def _span(known: dict[str, Any]) -> int:
+    """Steps between two restarts: longer than episodes are, where it is known how long they may be; but no game of Atari's that
+    is being learnt lasts its half hour."""
+    return SPAN if known["frames"] > 1 else max(SPAN, 2 * (known["limit"] or 0))
 
 
 def atari(game: str) -> str:
@@ -210,7 +210,7 @@ def load(
         got = f"{environments} environments, {steps} steps, {epochs} epochs, {minibatches} minibatches"
         raise Wrong("steps must be a multiple of minibatches, and all of them at least 1", got=got, usage=True)
 
-    name, told = name.removeprefix("ale_py:"), _told(options)
+    name, told = name.removeprefix("ale_py:"), options_of(options)
 
     def look() -> Play:
         from gannet.data import environments as places
@@ -219,7 +219,7 @@ def load(
         known = places.look(name, told, **(opened | {"workers": False}))
         about = known.pop("about", None)
         played = {"environments": environments, "steps": steps, "epochs": epochs, "minibatches": minibatches}
-        played["restart"] = restart or max(1, round(_span(known["limit"]) / steps))
+        played["restart"] = restart or max(1, round(_span(known) / steps))
         facts = {
             "kind": "play",
             "name": name,
