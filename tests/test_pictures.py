@@ -469,6 +469,8 @@ def test_a_named_set_is_no_folder_here(apart: Path) -> None:
     good(apart / "bars")
     assert images.load("bars").name == "bars" and images.load("bars").pixels == 8
     assert images.load("./bars").pixels == 24
+    good(apart / "faces")
+    assert not pictures.is_place("faces") and pictures.is_place("./faces")  # the drawn ones are meant
 
 
 def test_a_class_of_one_picture_is_learnt_from_it(tmp_path: Path) -> None:

@@ -19,7 +19,6 @@ import math
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeGuard
@@ -239,12 +238,18 @@ def _of_coco(lists: Sequence[tuple[File, dict[str, Any]]], files: list[File]) ->
                 thing = (numbers[kind], x, y, x + wide, y + high)
                 if thing not in noted.things[mine[image]]:
                     noted.things[mine[image]].append(thing)
-    both = sides["train"] & sides["test"]
-    if not both and all(sides.values()):  # lists for either side say it, whatever the pictures' folders are called
-        noted.splits |= {name: side for side, found in sides.items() for name in found}
-    elif both:
-        noted.notes.append(f"{len(both):,} pictures are in lists of both sides, train and test, which are not followed")
+    told, both = _told_by(sides)
+    noted.splits |= told  # lists for either side say it, whatever the pictures' folders are called
+    if both:
+        noted.notes.append(f"{both:,} pictures are in lists of both sides, train and test, which are not followed")
     return noted
+
+
+def _told_by(sides: dict[str, set[str]]) -> tuple[dict[str, str], int]:
+    """train or test of each picture, unless either side has none or some are on both; and how many those are."""
+    both = len(sides["train"] & sides["test"])
+    told = not both and all(sides.values())
+    return {name: side for side, found in sides.items() for name in found} if told else {}, both
 
 
 def _rows(file: File, found: dict[str, Any], key: str, needs: tuple[str, ...]) -> list[dict[str, Any]]:
@@ -437,13 +442,13 @@ def _yaml_splits(said: dict[str, Any], at: str, names: list[str], texts: dict[st
             nowhere += [] if found else [f"{key}: {shown(str(entry))}"]
     more = f" and {len(nowhere) - 3} more" if len(nowhere) > 3 else ""
     notes = [f"{shown(at)} has {', '.join(nowhere[:3])}{more}, where no picture is"] if nowhere else []
-    both = sides["train"] & sides["test"]
-    if not both and all(sides.values()):
-        return {name: side for side, found in sides.items() for name in found}, notes
+    told, both = _told_by(sides)
+    if told:
+        return told, notes
     if not both:
         notes = [f"{note}, so that its split is not followed" for note in notes]
     elif sides["train"] != sides["test"]:
-        notes.append(f"{shown(at)} has {len(both):,} pictures on both sides of its split, which is not followed")
+        notes.append(f"{shown(at)} has {both:,} pictures on both sides of its split, which is not followed")
     return {}, notes
 
 
@@ -475,10 +480,7 @@ def _gather(name: str, files: list[File], noted: Noted, left_out: list[tuple[str
     unnamed = [file.name for file in files if file.name not in noted.things]
     out += [(one, "the annotations do not name it") for one in unnamed if one not in known]
     files = [file for file in files if file.name in noted.things]
-    with ThreadPoolExecutor(pictures.WORKERS) as pool:
-        seen = list(pool.map(lambda file: pictures.look(file, pixels, pictures.decode_whole), files))
-        marks = list(pool.map(lambda file, found: "" if isinstance(found, str) else pictures.mark(file), files, seen))
-    for file, found, marked in zip(files, seen, marks, strict=True):
+    for file, found, marked in zip(files, *pictures.looked_at(files, pixels, pictures.decode_whole), strict=True):
         if isinstance(found, str):
             out.append((file.name, found))
             continue

@@ -199,13 +199,20 @@ def assemble(
     classes: Mapping[str, str] | None = None,
 ) -> Gallery:
     """A gallery of files, each opened and looked at; the arguments are those of `read` and `gather`."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pixels = pixels or _suitable(files)
+    check_memory(name, len(files), pixels)
+    made, marks = looked_at(files, pixels)
+    return gather(name, [file.name for file in files], made, left_out, classes, marks)
+
+
+def looked_at(files: list[File], pixels: int, how: Callable[..., Any] | None = None) -> tuple[list[Any], list[str]]:
+    """What `look` makes of each file, and the `mark` of those that are pictures, several files side by side."""
     with warnings.catch_warnings(), ThreadPoolExecutor(WORKERS) as pool:
         warnings.simplefilter("ignore")  # Pillow's of bombs and odd metadata; of the whole process, so not in a thread
-        pixels = pixels or _suitable(files)
-        check_memory(name, len(files), pixels)
-        made = list(pool.map(functools.partial(look, pixels=pixels), files))
-        marks = list(pool.map(lambda file, found: "" if isinstance(found, str) else mark(file), files, made))
-    return gather(name, [file.name for file in files], made, left_out, classes, marks)
+        made = list(pool.map(lambda file: look(file, pixels, how), files))
+        return made, list(pool.map(lambda file, found: "" if isinstance(found, str) else mark(file), files, made))
 
 
 def check_memory(name: str, many: int, pixels: int) -> None:
